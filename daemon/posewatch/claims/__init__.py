@@ -1,0 +1,1 @@
+"""Who works on which video: lock records, leases, take-over, release."""

@@ -1,0 +1,1 @@
+"""Arguments, tables and progress bars. No logic."""

@@ -1,0 +1,1 @@
+"""Model cards, and how a model gets into the cache of this machine."""

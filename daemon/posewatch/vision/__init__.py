@@ -1,0 +1,1 @@
+"""From a video file to keypoints. Knows no folders and no claims."""

@@ -1,0 +1,1 @@
+"""Wake-ups. They carry hints, never truth."""

@@ -1,0 +1,1 @@
+"""One job from end to end: claim, fetch, run the stages, publish, release."""
