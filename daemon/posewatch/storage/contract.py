@@ -129,9 +129,7 @@ class Storage(Protocol):
             ChangedError: its content is not `old`.
         """
 
-    def fetch(
-        self, key: str, version: Version, target: Path, moved: Callable[[int], None]
-    ) -> str:
+    def fetch(self, key: str, version: Version, target: Path, moved: Callable[[int], None]) -> str:
         """Copy an input into the local file `target`; returns its sha256 in hex.
 
         Args:
