@@ -1,0 +1,215 @@
+"""Every setting, parsed once at start and never changed afterwards.
+
+The file is TOML; each setting has a default, so no file is needed. `docs/settings.md` lists them
+all, and a test keeps it complete.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from posewatch.base.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GIB = 1 << 30
+
+
+class PoseMode(StrEnum):
+    """How MediaPipe Holistic goes from frame to frame."""
+
+    STATIC = "static"
+    TRACKING = "tracking"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class WatchSettings(_Section):
+    """How new videos are noticed."""
+
+    scan_interval: Annotated[float, Field(ge=0.05, le=86_400)] = 10.0
+    """Seconds between two scans of the whole folder."""
+    settle: Annotated[float, Field(ge=0, le=3600)] = 0.3
+    """Seconds that a file must stay unchanged after a program closed it on this machine."""
+    inotify: bool = True
+    """Whether to listen for writes made on this machine, beside scanning."""
+    suffixes: tuple[str, ...] = (
+        ".mp4",
+        ".mkv",
+        ".mov",
+        ".webm",
+        ".avi",
+        ".m4v",
+        ".mpg",
+        ".mpeg",
+        ".ts",
+        ".mts",
+        ".wmv",
+        ".flv",
+    )
+    """Name endings of videos, in any case. Every other file is left alone."""
+
+    @model_validator(mode="after")
+    def _suffixes_have_dots(self) -> Self:
+        wrong = [s for s in self.suffixes if not s.startswith(".") or s != s.lower()]
+        if wrong:
+            raise ValueError(f"suffixes begin with a dot and are in lower case, unlike {wrong}")
+        return self
+
+
+class ClaimSettings(_Section):
+    """Who works on what, and for how long a silent worker is believed to live."""
+
+    ttl: Annotated[float, Field(ge=1, le=86_400)] = 60.0
+    """Seconds without a beat after which another daemon takes a video over. The same for all
+    daemons that share a folder."""
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    """How many workers may die on a video before it is recorded as failed."""
+
+
+class WorkSettings(_Section):
+    """How the work is done."""
+
+    videos_in_flight: Annotated[int, Field(ge=1, le=256)] = min(4, os.cpu_count() or 1)
+    """Videos worked on at the same time; each takes about one CPU core."""
+    prefetch: Annotated[int, Field(ge=0, le=64)] = 1
+    """Videos fetched ahead, so that the next one is there when one is done."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the networks run. `cuda` is an error where there is none; `auto` takes it if it can."""
+    grace: Annotated[float, Field(ge=0, le=86_400)] = 20.0
+    """Seconds that running videos may take to finish after SIGTERM, before they are given back."""
+    batch: Annotated[int, Field(ge=1, le=256)] = 16
+    """Frames (and at most this many crops) in one run of a network."""
+
+
+class RecipeSettings(_Section):
+    """What is made of each video. A change makes the results of earlier recipes outdated."""
+
+    pose: Literal["mediapipe"] = "mediapipe"
+    """The pose model."""
+    mode: PoseMode = PoseMode.STATIC
+    """`static` is what published datasets used; `tracking` is faster and smoother."""
+
+
+class DecodeSettings(_Section):
+    """Limits on what a video may ask of this machine."""
+
+    max_pixels: Annotated[int, Field(ge=1)] = 8192 * 8192
+    """Pixels in one frame; a larger one is a failure."""
+    stall_seconds: Annotated[float, Field(gt=0)] = 120.0
+    """Seconds without a frame after which the decoder is stopped."""
+    memory_bytes: Annotated[int, Field(ge=256 << 20)] = 4 * GIB
+    """Address space that a decoder process may take."""
+
+
+class CacheSettings(_Section):
+    """Local copies of the videos that are being worked on."""
+
+    path: Path | None = None
+    """Folder of the copies. Default: `posewatch/inputs` in the user's cache directory."""
+    limit_bytes: Annotated[int, Field(ge=1 << 20)] = 20 * GIB
+    """What all copies together may take."""
+
+
+class HttpSettings(_Section):
+    """Metrics and health over HTTP."""
+
+    enabled: bool = True
+    """Whether to serve them at all."""
+    host: str = "127.0.0.1"
+    """Address to listen on. Nothing is asked of callers, so keep it on loopback."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 9477
+    """Port to listen on; 0 takes any free one and logs it."""
+
+
+class LogSettings(_Section):
+    """What is told, and how."""
+
+    style: Literal["auto", "console", "json", "journal"] = "auto"
+    """`auto`: lines for people on a terminal, journal fields under systemd, JSON elsewhere."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important messages that are still told."""
+
+
+class Settings(_Section):
+    """All settings."""
+
+    folder: Path | None = None
+    """The watched folder, when it is not given on the command line."""
+    watch: WatchSettings = WatchSettings()
+    claims: ClaimSettings = ClaimSettings()
+    work: WorkSettings = WorkSettings()
+    recipe: RecipeSettings = RecipeSettings()
+    decode: DecodeSettings = DecodeSettings()
+    cache: CacheSettings = CacheSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+
+
+def load(
+    path: Path | None, overrides: Mapping[str, Mapping[str, object]] | None = None
+) -> Settings:
+    """Read the settings.
+
+    Args:
+        path: the TOML file, or None for the defaults.
+        overrides: from the command line, section by section; they win over the file.
+
+    Raises:
+        SettingsError: the file cannot be read, is not TOML, or a setting is unknown or wrong;
+            the message names the file and the setting.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SettingsError(
+                f"cannot read the settings file {path}: {error.strerror}"
+            ) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path} is not valid TOML: {error}") from error
+    for section, given in (overrides or {}).items():
+        table = values.setdefault(section, {})
+        if isinstance(table, dict):
+            table.update(given)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(
+            _explain(error, path), hint="docs/settings.md lists them all"
+        ) from error
+
+
+def _explain(error: ValidationError, path: Path | None) -> str:
+    where = f"in {path}: " if path else ""
+    faults = []
+    for item in error.errors():
+        name = ".".join(str(part) for part in item["loc"]) or "settings"
+        if item["type"] == "extra_forbidden":
+            faults.append(f"there is no setting {name}")
+        else:
+            faults.append(f"{name}: {item['msg']}, not {item['input']!r}")
+    return where + "; ".join(faults)
+
+
+def user_cache(*parts: str, environ: Mapping[str, str]) -> Path:
+    """A folder below the user's cache directory (XDG base directory specification).
+
+    Falls back to `/var/tmp` for a user without a home, such as a system service.
+    """
+    base = Path(environ.get("XDG_CACHE_HOME") or ".")
+    if not base.is_absolute():  # the specification: a relative one is to be ignored
+        base = Path(environ.get("HOME") or ".", ".cache")
+    if not base.is_absolute():
+        base = Path("/var/tmp")  # noqa: S108 -- what is made below it is private to the user
+    return base.joinpath("posewatch", *parts)

@@ -1,0 +1,53 @@
+"""What the files beside an input are called.
+
+For `talks/0042.mp4`: the receipt `talks/0042.posewatch.json` and results such as
+`talks/0042.pose-mediapipe.npz`, so that WebDataset groups them all by `0042`.
+"""
+
+from __future__ import annotations
+
+RECEIPT_SUFFIX = ".posewatch.json"
+
+
+def split(key: str) -> tuple[str, str]:
+    """The folder of a key (with its trailing `/`, or empty) and the file name."""
+    folder, slash, name = key.rpartition("/")
+    return folder + slash, name
+
+
+def stem(key: str) -> str:
+    """The key without the last suffix of its file name."""
+    folder, name = split(key)
+    base, dot, _ = name.rpartition(".")
+    return folder + (base if dot and base else name)
+
+
+def is_input(key: str, suffixes: tuple[str, ...]) -> bool:
+    """Whether the name is that of a video.
+
+    Programs that copy mark a file that is not whole by a leading dot or by one more suffix
+    (`.part`, `.filepart`, `.partial`, `.tmp`, `.1a2b3c4d`): neither is the name of a video.
+    """
+    _, name = split(key)
+    return not name.startswith(".") and name.lower().endswith(suffixes) and stem(key) != key
+
+
+def receipt_key(key: str) -> str:
+    """The receipt of an input."""
+    return stem(key) + RECEIPT_SUFFIX
+
+
+def refusal_key(key: str) -> str:
+    """Where it is told that another input has the receipt's name (`0042.mp4` and `0042.mov`)."""
+    return key + RECEIPT_SUFFIX
+
+
+def pose_key(key: str, model: str) -> str:
+    """The pose file of an input."""
+    return f"{stem(key)}.pose-{model}.npz"
+
+
+def is_kept(key: str) -> bool:
+    """Whether the name is that of a receipt or of a result."""
+    _, name = split(key)
+    return name.endswith(RECEIPT_SUFFIX) or (".pose-" in name and name.endswith(".npz"))
