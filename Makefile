@@ -1,1 +1,70 @@
-PY := .venv/bin/python
+# Everything happens in .venv, which packaging/bootstrap.py sets up: it needs python3 and a package
+# index, and does nothing when .venv is up to date.
+
+FOLDER = inbox
+MODEL = mediapipe-holistic
+PYTHON = python3
+# Extras to install: gpu in place of cpu, systemd.
+EXTRA =
+
+VENV = .venv/bin
+SET_UP = @$(PYTHON) packaging/bootstrap.py $(EXTRA:%=--extra %)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test setup-dev check unit wheel test-floors bench format clean
+
+help:
+	@echo 'make run                     watch ./inbox: copy a video in, its poses appear beside it'
+	@echo 'make run FOLDER=/some/videos watch another folder'
+	@echo 'make run EXTRA=gpu           compute on an NVIDIA GPU'
+	@echo 'make test                    all checks and tests, as CI runs them'
+	@echo 'make check                   only the linters and types;  make unit: only the tests'
+	@echo 'make test-floors             the tests with the oldest libraries that setup.cfg allows'
+	@echo 'make bench BENCH=holistic    one benchmark of tests/bench'
+	@echo 'make format                  format the code'
+	@echo 'make clean                   remove what make made; never your videos or results'
+
+# The folder's name goes through the environment, so that any name will do.
+run: export WATCHED = $(FOLDER)
+run:
+	$(SET_UP)
+	@if [ "$$WATCHED" = inbox ]; then mkdir -p inbox; fi
+	@$(VENV)/posewatch models pull $(MODEL)
+	@exec $(VENV)/posewatch run "$$WATCHED"
+
+test: check unit wheel
+
+setup-dev:
+	$(SET_UP) --extra dev
+
+check: setup-dev
+	$(VENV)/ruff check
+	$(VENV)/ruff format --check
+	$(VENV)/mypy
+	$(VENV)/mypy packaging
+	$(VENV)/lint-imports
+
+unit: setup-dev
+	$(VENV)/python -m pytest $(ARGS)
+
+wheel: setup-dev
+	$(VENV)/python packaging/check_wheel.py
+
+test-floors: setup-dev
+	$(VENV)/python packaging/check_floors.py $(ARGS)
+
+bench: setup-dev
+	@if [ -z '$(BENCH)' ]; then \
+	  echo 'Which one? make bench BENCH=name, where name is one of:'; \
+	  ls tests/bench/*.py | sed 's,.*/\(.*\)\.py,  \1,'; exit 2; \
+	fi
+	$(VENV)/python tests/bench/$(BENCH).py $(ARGS)
+
+format: setup-dev
+	$(VENV)/ruff check --fix
+	$(VENV)/ruff format
+
+clean:
+	rm -rf .venv build dist *.egg-info .*_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
