@@ -1,0 +1,260 @@
+"""Networks at work: the only place that imports onnxruntime.
+
+Threads, queues, and who owns what:
+
+* `OnnxEngine` owns one onnxruntime session for each network, made when it is opened, and shared by
+  every thread of the process. Running a session changes nothing in it, so nothing is locked: on a
+  CPU the thread that asks does the work itself, and several videos in flight are several threads,
+  each with one core (`threads=1`). onnxruntime's own pool never spins: on a busy machine its
+  spinning turned 18 ms into 160 ms.
+* `BatchingEngine` owns one thread and one queue, in front of another engine. The thread takes the
+  oldest request together with every other one that waits for the same network, up to `max_batch`
+  crops, and runs them as one batch. It never waits for more to come: while a batch runs, the
+  others' requests gather behind it, so the batches grow with the load and a lone caller is not
+  delayed. Oldest first means that nobody starves. Meant for a GPU, where a batch of sixteen costs
+  little more than one crop.
+* An exception of the inner engine goes to exactly those callers whose crops were in the batch.
+* `close` ends the thread: requests that wait are refused with `EngineClosedError`, the one that
+  runs is finished first. The inner engine belongs to whoever made it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import pairwise
+from typing import TYPE_CHECKING, Protocol, Self
+
+import numpy as np
+import onnxruntime as ort
+
+from posewatch.base.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    Outputs = tuple[NDArray[np.float32], ...]
+
+_WARNING = 3  # onnxruntime's severity "error": its warnings are about its own placement of nodes
+
+
+class Device(StrEnum):
+    """Where networks run."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    AUTO = "auto"  # CUDA where it works, else the CPU
+
+
+class EngineClosedError(ModelError):
+    """The engine was closed before the request could be run."""
+
+
+class Engine(Protocol):
+    """Runs networks. Safe to use from several threads."""
+
+    def infer(self, network: str, batch: NDArray[np.uint8]) -> Outputs:
+        """Run one network.
+
+        Args:
+            network: its name, as the engine was given it.
+            batch: (n, height, width, 3) RGB, n ≥ 1, of the size that the network takes.
+
+        Returns:
+            The network's outputs in the order of its graph, each with n rows.
+
+        Raises:
+            ModelError: there is no such network, or it does not take this batch.
+        """
+        ...
+
+
+class OnnxEngine:
+    """Networks in onnxruntime, run by the thread that asks.
+
+    Args:
+        networks: the ONNX file of each network, by its name.
+        device: where to run them.
+        threads: cores that one request may use (CPU only).
+
+    Raises:
+        ModelError: a file cannot be loaded, or CUDA was asked for and is not used.
+    """
+
+    def __init__(
+        self, networks: Mapping[str, Path], *, device: Device = Device.CPU, threads: int = 1
+    ) -> None:
+        self.device = _usable(device)
+        self._sessions = {
+            name: _open_session(path, self.device, threads) for name, path in networks.items()
+        }
+        self._inputs = {name: s.get_inputs()[0].name for name, s in self._sessions.items()}
+
+    def infer(self, network: str, batch: NDArray[np.uint8]) -> Outputs:
+        """See `Engine`."""
+        session = self._sessions.get(network)
+        if session is None:
+            raise ModelError(
+                f"no network {network!r}", hint=f"There are: {', '.join(sorted(self._sessions))}"
+            )
+        try:
+            return tuple(session.run(None, {self._inputs[network]: batch}))
+        except Exception as error:
+            raise ModelError(
+                f"network {network} failed on a batch of shape {batch.shape}: {error}"
+            ) from error
+
+
+def _usable(device: Device) -> Device:
+    """CPU or CUDA; AUTO is decided by what this onnxruntime was built with."""
+    if device is not Device.AUTO:
+        return device
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        return Device.CPU
+    return Device.CUDA
+
+
+def _open_session(path: Path, device: Device, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = _WARNING
+    # a plan per batch size would be kept for every size ever seen
+    options.enable_mem_pattern = False
+    wanted = "CUDAExecutionProvider" if device is Device.CUDA else "CPUExecutionProvider"
+    if wanted not in ort.get_available_providers():
+        raise ModelError(
+            "CUDA was asked for, but this onnxruntime has no CUDA",
+            hint="Install the extra posewatch[gpu] instead of posewatch[cpu], or set device = cpu",
+        )
+    try:
+        session = ort.InferenceSession(path, options, providers=[wanted])
+    except Exception as error:
+        raise ModelError(f"{path} cannot be loaded: {error}") from error
+    if session.get_providers()[0] != wanted:
+        raise ModelError(
+            "CUDA was asked for, but onnxruntime runs on the CPU",
+            hint="The driver or the CUDA libraries are missing or of another version",
+        )
+    return session
+
+
+@dataclass(slots=True)
+class _Request:
+    network: str
+    batch: NDArray[np.uint8]
+    answer: Future[Outputs] = field(default_factory=Future)
+
+
+class BatchingEngine:
+    """One thread in front of another engine, which joins what several callers ask for.
+
+    Args:
+        inner: what runs the batches. It stays open when this one is closed.
+        max_batch: crops in one batch. A larger request is run alone, in parts.
+    """
+
+    def __init__(self, inner: Engine, *, max_batch: int = 32) -> None:
+        if max_batch < 1:
+            raise ValueError(f"max_batch must be at least 1: {max_batch}")
+        self._inner = inner
+        self._max_batch = max_batch
+        self._waiting: deque[_Request] = deque()
+        self._closed = False
+        self._changed = threading.Condition()  # guards the two above
+        self._thread = threading.Thread(target=self._work, name="posewatch-batches", daemon=True)
+        self._thread.start()
+
+    def infer(self, network: str, batch: NDArray[np.uint8]) -> Outputs:
+        """See `Engine`; returns when the batch with this request's crops has been run.
+
+        Raises:
+            EngineClosedError: the engine was closed first.
+        """
+        request = _Request(network, batch)
+        with self._changed:
+            if self._closed:
+                raise EngineClosedError("the engine is closed")
+            self._waiting.append(request)
+            self._changed.notify()
+        return request.answer.result()
+
+    def close(self) -> None:
+        """Refuse what waits, finish what runs, end the thread. May be called again."""
+        with self._changed:
+            self._closed = True
+            refused = list(self._waiting)
+            self._waiting.clear()
+            self._changed.notify()
+        for request in refused:
+            request.answer.set_exception(EngineClosedError("the engine was closed"))
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _work(self) -> None:
+        while requests := self._next():
+            try:
+                answers = self._run(requests)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the callers
+                for request in requests:
+                    request.answer.set_exception(error)
+            else:
+                for request, answer in zip(requests, answers, strict=True):
+                    request.answer.set_result(answer)
+
+    def _next(self) -> list[_Request]:
+        """The requests to run as one batch; none when the engine is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            if not self._waiting:
+                return []
+            first = self._waiting.popleft()
+            taken, left, size = [first], deque[_Request](), len(first.batch)
+            for request in self._waiting:
+                if request.network == first.network and (
+                    size + len(request.batch) <= self._max_batch
+                ):
+                    taken.append(request)
+                    size += len(request.batch)
+                else:
+                    left.append(request)
+            self._waiting = left
+            return taken
+
+    def _run(self, requests: list[_Request]) -> list[Outputs]:
+        network = requests[0].network
+        crops = (
+            requests[0].batch
+            if len(requests) == 1
+            else np.concatenate([request.batch for request in requests])
+        )
+        parts = [
+            self._inner.infer(network, crops[start : start + self._max_batch])
+            for start in range(0, len(crops), self._max_batch)
+        ]
+        outputs = (
+            parts[0]
+            if len(parts) == 1
+            else tuple(np.concatenate(of_part) for of_part in zip(*parts, strict=True))
+        )
+        bounds = np.cumsum([0, *(len(request.batch) for request in requests)])
+        return [tuple(output[start:end] for output in outputs) for start, end in pairwise(bounds)]

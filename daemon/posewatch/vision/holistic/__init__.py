@@ -1,0 +1,5 @@
+"""MediaPipe Holistic on onnxruntime. Needs an engine with the networks named in `networks`."""
+
+from posewatch.vision.holistic.driver import Holistic, HolisticResult, Mode, Track
+
+__all__ = ["Holistic", "HolisticResult", "Mode", "Track"]
