@@ -34,7 +34,7 @@ import onnxruntime as ort
 from posewatch.base.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -42,7 +42,20 @@ if TYPE_CHECKING:
 
     Outputs = tuple[NDArray[np.float32], ...]
 
-_WARNING = 3  # onnxruntime's severity "error": its warnings are about its own placement of nodes
+_CPU = "CPUExecutionProvider"
+_CUDA = "CUDAExecutionProvider"
+_INPUT = "input"
+"""What the input of each network is called."""
+
+_CPU_BATCH = 2
+"""Crops that a CPU works on at once.
+
+More gain nothing and fall out of its caches: Holistic's networks took 35 ms a frame at 1 and at 2,
+43 ms at 8, 54 ms at 16, and three times the memory. Two, because a person has two hands.
+"""
+
+_ERRORS = 3
+"""Severity of onnxruntime's log: its warnings tell how it places nodes, which is its own affair."""
 
 
 class Device(StrEnum):
@@ -84,18 +97,32 @@ class OnnxEngine:
         device: where to run them.
         threads: cores that one request may use (CPU only).
 
+    Attributes:
+        provider: onnxruntime's name for what runs them, such as `CUDAExecutionProvider`.
+        fallback: why AUTO did not take CUDA; empty where it did, or was not asked.
+
     Raises:
-        ModelError: a file cannot be loaded, or CUDA was asked for and is not used.
+        ModelError: a file cannot be loaded, or CUDA was asked for and cannot be used.
     """
 
     def __init__(
         self, networks: Mapping[str, Path], *, device: Device = Device.CPU, threads: int = 1
     ) -> None:
-        self.device = _usable(device)
-        self._sessions = {
-            name: _open_session(path, self.device, threads) for name, path in networks.items()
+        self.fallback = ""
+        self.provider = _CPU if device is Device.CPU else _CUDA
+        try:
+            self._sessions = self._open(networks, threads)
+        except ModelError as error:
+            if device is not Device.AUTO:
+                raise
+            self.fallback = error.message
+            self.provider = _CPU
+            self._sessions = self._open(networks, threads)
+
+    def _open(self, networks: Mapping[str, Path], threads: int) -> dict[str, ort.InferenceSession]:
+        return {
+            name: _open_session(path, self.provider, threads) for name, path in networks.items()
         }
-        self._inputs = {name: s.get_inputs()[0].name for name, s in self._sessions.items()}
 
     def infer(self, network: str, batch: NDArray[np.uint8]) -> Outputs:
         """See `Engine`."""
@@ -104,48 +131,52 @@ class OnnxEngine:
             raise ModelError(
                 f"no network {network!r}", hint=f"There are: {', '.join(sorted(self._sessions))}"
             )
+        at_once = _CPU_BATCH if self.provider == _CPU else len(batch)
         try:
-            return tuple(session.run(None, {self._inputs[network]: batch}))
+            return _joined(
+                [
+                    session.run(None, {_INPUT: batch[start : start + at_once]})
+                    for start in range(0, len(batch), at_once)
+                ]
+            )
         except Exception as error:
             raise ModelError(
                 f"network {network} failed on a batch of shape {batch.shape}: {error}"
             ) from error
 
 
-def _usable(device: Device) -> Device:
-    """CPU or CUDA; AUTO is decided by what this onnxruntime was built with."""
-    if device is not Device.AUTO:
-        return device
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
-        return Device.CPU
-    return Device.CUDA
-
-
-def _open_session(path: Path, device: Device, threads: int) -> ort.InferenceSession:
+def _open_session(path: Path, provider: str, threads: int) -> ort.InferenceSession:
+    if provider not in ort.get_available_providers():
+        raise ModelError(
+            f"this onnxruntime has no {provider}",
+            hint="Install the extra posewatch[gpu] instead of posewatch[cpu], or set device = cpu",
+        )
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = _WARNING
-    # a plan per batch size would be kept for every size ever seen
+    options.log_severity_level = _ERRORS
+    # a plan would be kept for every batch size that was ever seen
     options.enable_mem_pattern = False
-    wanted = "CUDAExecutionProvider" if device is Device.CUDA else "CPUExecutionProvider"
-    if wanted not in ort.get_available_providers():
-        raise ModelError(
-            "CUDA was asked for, but this onnxruntime has no CUDA",
-            hint="Install the extra posewatch[gpu] instead of posewatch[cpu], or set device = cpu",
-        )
     try:
-        session = ort.InferenceSession(path, options, providers=[wanted])
+        session = ort.InferenceSession(path, options, providers=[provider], enable_fallback=0)
     except Exception as error:
-        raise ModelError(f"{path} cannot be loaded: {error}") from error
-    if session.get_providers()[0] != wanted:
+        raise ModelError(f"{path} cannot be loaded on {provider}: {error}") from error
+    used = session.get_providers()[0]
+    if used != provider:
         raise ModelError(
-            "CUDA was asked for, but onnxruntime runs on the CPU",
-            hint="The driver or the CUDA libraries are missing or of another version",
+            f"{provider} was asked for, but onnxruntime uses {used}",
+            hint="The GPU's driver, or CUDA's libraries, are missing or of another version",
         )
     return session
+
+
+def _joined(parts: Sequence[Sequence[NDArray[np.float32]]]) -> Outputs:
+    """The outputs of the parts of one batch."""
+    if len(parts) == 1:
+        return tuple(parts[0])
+    return tuple(np.concatenate(of_parts) for of_parts in zip(*parts, strict=True))
 
 
 @dataclass(slots=True)
@@ -247,14 +278,11 @@ class BatchingEngine:
             if len(requests) == 1
             else np.concatenate([request.batch for request in requests])
         )
-        parts = [
-            self._inner.infer(network, crops[start : start + self._max_batch])
-            for start in range(0, len(crops), self._max_batch)
-        ]
-        outputs = (
-            parts[0]
-            if len(parts) == 1
-            else tuple(np.concatenate(of_part) for of_part in zip(*parts, strict=True))
+        outputs = _joined(
+            [
+                self._inner.infer(network, crops[start : start + self._max_batch])
+                for start in range(0, len(crops), self._max_batch)
+            ]
         )
         bounds = np.cumsum([0, *(len(request.batch) for request in requests)])
         return [tuple(output[start:end] for output in outputs) for start, end in pairwise(bounds)]

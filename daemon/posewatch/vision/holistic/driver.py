@@ -70,11 +70,11 @@ class Holistic:
 
     def __init__(self, engine: Engine, mode: Mode) -> None:
         self._engine = engine
-        self._mode = mode
+        self.mode = mode
 
     def start(self, width: int, height: int) -> Track:
         """Begin a video whose frames are `width` by `height` px."""
-        return Track(self._engine, self._mode, width, height)
+        return Track(self._engine, self.mode, width, height)
 
 
 class Track:

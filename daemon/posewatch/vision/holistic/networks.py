@@ -21,8 +21,8 @@ class Network:
 
 
 POSE_DETECTION = Network("pose_detection", 224, border=False)
-POSE_LANDMARK = Network("pose_landmark_full", 256, border=True)
+POSE_LANDMARK = Network("pose_landmark", 256, border=True)
 HAND_RECROP = Network("hand_recrop", 256, border=True)
-HAND_LANDMARK = Network("hand_landmark_full", 224, border=True)
-FACE_DETECTION = Network("face_detection_short_range", 128, border=False)
+HAND_LANDMARK = Network("hand_landmark", 224, border=True)
+FACE_DETECTION = Network("face_detection", 128, border=False)
 FACE_LANDMARK = Network("face_landmark", 192, border=True)
