@@ -1,0 +1,425 @@
+"""Pose files: `.npz` archives that `numpy.load(path, allow_pickle=False)` reads.
+
+What is in them is written down in docs/formats.md. Writing needs a few megabytes whatever the
+length of the video, and gives the same bytes for the same numbers. Reading trusts nothing: every
+file that is not ours, or is broken, is a `PoseFileError`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+import struct
+import tempfile
+import zipfile
+import zlib
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.lib import format as npy
+
+from posewatch.base.errors import PosewatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+
+COMPRESSION_LEVEL = 1
+"""Of deflate. Coordinates are nearly noise: level 9 saves 1 % more and takes 5 times as long."""
+
+_PIECE = 1 << 20
+_ZIP64_FROM = 1 << 30  # bytes of a member; below, the archive is readable by the simplest readers
+_PROVENANCE_BYTES = 4 << 20
+_DIRECTORY_BYTES = 64 << 10
+_HEADER_BYTES = 4096
+
+_FRAMES, _TIMES, _FPS, _SIZE, _PROVENANCE = "frames", "timestamps", "fps", "size", "provenance"
+_CONFIDENCES = ("visibility", "confidences")
+
+
+class PoseFileError(PosewatchError):
+    """A file is not a pose file, or is a broken one."""
+
+
+class PoseWriter:
+    """Writes one pose file, piece by piece.
+
+    Rows are collected in nameless files in the folder of `path`, which vanish with the process,
+    and become an archive in `close`. Without `close`, or when it fails, nothing is left behind.
+
+    Args:
+        path: of the archive; its folder should be a local disk.
+        points: shape of one frame: (K, C), or (P, K, C) for several people.
+        confidences: name of the array of confidences, one for each point.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        points: tuple[int, ...] = (543, 3),
+        confidences: str = "visibility",
+    ) -> None:
+        if confidences not in _CONFIDENCES:
+            raise ValueError(f"the confidences are called one of {_CONFIDENCES}")
+        self._path = path
+        self._count = 0
+        self._spools = {
+            _FRAMES: _Spool(path.parent, np.dtype("<f4"), points),
+            confidences: _Spool(path.parent, np.dtype("<f4"), points[:-1]),
+            _TIMES: _Spool(path.parent, np.dtype("<f8"), ()),
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.abandon()
+
+    @property
+    def count(self) -> int:
+        """Frames appended so far."""
+        return self._count
+
+    def append(self, frames: ArrayLike, confidences: ArrayLike, timestamps: ArrayLike) -> None:
+        """Add n frames.
+
+        Args:
+            frames: (n, *points) float32; NaN where a point was not found.
+            confidences: (n, *points without the last axis) float32.
+            timestamps: (n,) float64, seconds since the first frame.
+
+        Raises:
+            ValueError: the shapes do not fit; nothing was added.
+            OSError: the disk is full, say.
+        """
+        arrays = [
+            spool.checked(name, values)
+            for (name, spool), values in zip(
+                self._spools.items(), (frames, confidences, timestamps), strict=True
+            )
+        ]
+        lengths = {len(array) for array in arrays}
+        if len(lengths) != 1:
+            raise ValueError(f"numbers of frames differ: {[array.shape for array in arrays]}")
+        for spool, array in zip(self._spools.values(), arrays, strict=True):
+            spool.write(array)
+        self._count += lengths.pop()
+
+    def close(self, *, fps: float, size: tuple[int, int], provenance: str) -> None:
+        """Write the archive.
+
+        Args:
+            fps: frames per second on average.
+            size: width and height of the pictures as shown, in pixels.
+            provenance: how the file came to be, in JSON. The same input and recipe must give the
+                same text, or the bytes of the file differ.
+
+        Raises:
+            OSError: the disk is full, say.
+        """
+        scalars = {
+            _FPS: np.array(fps, "<f8"),
+            _SIZE: np.array(size, "<i4").reshape(2),
+            _PROVENANCE: np.array(provenance, "<U"),
+        }
+        try:
+            # A member that is opened by name gets the fixed date 1980-01-01.
+            with zipfile.ZipFile(
+                self._path, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION_LEVEL
+            ) as archive:
+                for name, spool in self._spools.items():
+                    large = spool.size > _ZIP64_FROM
+                    with archive.open(f"{name}.npy", "w", force_zip64=large) as member:
+                        spool.copy_into(member, self._count)
+                for name, array in scalars.items():
+                    with archive.open(f"{name}.npy", "w") as member:
+                        npy.write_array(member, array, version=(1, 0), allow_pickle=False)
+        except BaseException:
+            self._path.unlink(missing_ok=True)
+            raise
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Drop what was collected; harmless after `close`."""
+        for spool in self._spools.values():
+            spool.close()
+
+
+class _Spool:
+    """The rows of one array, raw, in a file without a name."""
+
+    def __init__(self, folder: Path, dtype: np.dtype[np.generic], row: tuple[int, ...]) -> None:
+        self._dtype = dtype
+        self._row = row
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by `close`
+        self.size = 0
+
+    def checked(self, name: str, values: ArrayLike) -> NDArray[np.generic]:
+        array = np.ascontiguousarray(values, self._dtype)
+        if array.ndim == 0 or array.shape[1:] != self._row:
+            wanted = ", ".join(str(length) for length in ("n", *self._row))
+            raise ValueError(f"{name} must have the shape ({wanted}), not {np.shape(values)}")
+        return array
+
+    def write(self, array: NDArray[np.generic]) -> None:
+        self._file.write(array.data)
+        self.size += array.nbytes
+
+    def copy_into(self, member: IO[bytes], count: int) -> None:
+        shape = (count, *self._row)
+        header = {"descr": self._dtype.str, "fortran_order": False, "shape": shape}
+        npy.write_array_header_1_0(member, header)
+        self._file.seek(0)
+        while piece := self._file.read(_PIECE):
+            member.write(piece)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@dataclass(frozen=True, slots=True)
+class PoseHead:
+    """All of a pose file but its rows.
+
+    Attributes:
+        count: number of frames.
+        points: shape of one frame.
+        confidences: name of the array of confidences.
+        fps: frames per second on average; NaN where it is not known.
+        size: width and height in pixels.
+        provenance: JSON text; not checked.
+    """
+
+    count: int
+    points: tuple[int, ...]
+    confidences: str
+    fps: float
+    size: tuple[int, int]
+    provenance: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoseRows:
+    """Some frames in a row.
+
+    Attributes:
+        frames: (n, *points) float32.
+        confidences: (n, *points without the last axis) float32.
+        timestamps: (n,) float64.
+    """
+
+    frames: NDArray[np.float32]
+    confidences: NDArray[np.float32]
+    timestamps: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class PoseFile:
+    """A whole pose file in memory.
+
+    Attributes:
+        head: what describes it.
+        rows: all its frames.
+    """
+
+    head: PoseHead
+    rows: PoseRows
+
+
+def read_pose(path: Path) -> PoseFile:
+    """Read a whole pose file: for short ones; 1,000 frames of 543 points take 9 MB.
+
+    Raises:
+        PoseFileError: it is none.
+    """
+    with open_pose(path) as pose:
+        blocks = list(pose.blocks(max(pose.head.count, 1)))
+        return PoseFile(pose.head, blocks[0] if blocks else pose.no_rows())
+
+
+def read_provenance(path: Path) -> str:
+    """The provenance of a pose file, and nothing else of it. Safe on any file.
+
+    Raises:
+        PoseFileError: it is no pose file.
+    """
+    with _plain_errors(path), _members(path) as archive:
+        return _text(archive)
+
+
+@contextmanager
+def open_pose(path: Path) -> Iterator[OpenPose]:
+    """Open a pose file to read it block by block.
+
+    Raises:
+        PoseFileError: it is none; also raised by what is read later.
+    """
+    with ExitStack() as stack:
+        with _plain_errors(path):
+            archive = stack.enter_context(_members(path))
+            pose = OpenPose(path, archive)
+        yield pose
+
+
+class OpenPose:
+    """A pose file that is being read; made by `open_pose`.
+
+    Attributes:
+        head: what describes it.
+    """
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+        self._path = path
+        self._archive = archive
+        names = set(archive.namelist())
+        confidences = next((n for n in _CONFIDENCES if f"{n}.npy" in names), _CONFIDENCES[0])
+        shapes = {
+            name: _shape(archive, name, dtype)
+            for name, dtype in ((_FRAMES, "<f4"), (confidences, "<f4"), (_TIMES, "<f8"))
+        }
+        frames = shapes[_FRAMES]
+        if len(frames) < 3:
+            raise ValueError(f"frames has the shape {frames}, not (T, K, C) or (T, P, K, C)")
+        for name, wanted in ((confidences, frames[:-1]), (_TIMES, frames[:1])):
+            if shapes[name] != wanted:
+                raise ValueError(
+                    f"{name} has the shape {shapes[name]}, frames has {frames}: "
+                    f"{wanted} was expected"
+                )
+        width, height = _small(archive, _SIZE, "<i4", (2,))
+        self.head = PoseHead(
+            count=frames[0],
+            points=frames[1:],
+            confidences=confidences,
+            fps=float(_small(archive, _FPS, "<f8", ())),
+            size=(int(width), int(height)),
+            provenance=_text(archive),
+        )
+
+    def no_rows(self) -> PoseRows:
+        """Rows of a file that has none."""
+        points = self.head.points
+        return PoseRows(
+            np.empty((0, *points), np.float32),
+            np.empty((0, *points[:-1]), np.float32),
+            np.empty(0, np.float64),
+        )
+
+    def blocks(self, rows: int) -> Iterator[PoseRows]:
+        """All frames in order, `rows` at a time (the last block may have fewer)."""
+        points = self.head.points
+        shapes = {_FRAMES: points, self.head.confidences: points[:-1], _TIMES: ()}
+        with ExitStack() as stack:
+            with _plain_errors(self._path):
+                members = [stack.enter_context(self._archive.open(f"{n}.npy")) for n in shapes]
+                dtypes = [_header(member)[1] for member in members]
+            for start in range(0, self.head.count, rows):
+                n = min(rows, self.head.count - start)
+                with _plain_errors(self._path):
+                    frames, confidences, times = (
+                        _array(member, dtype, (n, *shape))
+                        for member, dtype, shape in zip(
+                            members, dtypes, shapes.values(), strict=True
+                        )
+                    )
+                yield PoseRows(frames, confidences, times)
+
+
+# -- reading what anybody may have written ---------------------------------------------------
+
+
+@contextmanager
+def _plain_errors(path: Path) -> Iterator[None]:
+    """Turn everything that a broken archive can raise into one kind of error."""
+    try:
+        yield
+    except (
+        *(OSError, EOFError, ValueError, KeyError, TypeError, OverflowError, MemoryError),
+        *(RuntimeError, SyntaxError, struct.error, zipfile.BadZipFile, zlib.error),
+    ) as error:
+        raise PoseFileError(f"{path.name} is not a pose file, or a broken one: {error}") from error
+
+
+@contextmanager
+def _members(path: Path) -> Iterator[zipfile.ZipFile]:
+    """An archive whose table of contents is small enough to look at."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hold us up
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is no file")
+        tail = os.pread(fd, 22, max(0, status.st_size - 22))
+        # APPNOTE.TXT 4.3.16, the end of the central directory; 12: its size
+        if len(tail) < 22 or tail[:4] != b"PK\5\6":
+            raise ValueError("it is no archive")
+        if struct.unpack_from("<I", tail, 12)[0] > _DIRECTORY_BYTES:
+            raise ValueError("its table of contents is too large")
+        with os.fdopen(fd, "rb", closefd=False) as file, zipfile.ZipFile(file) as archive:
+            yield archive
+    finally:
+        os.close(fd)
+
+
+def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+    """Shape and type from the header of an array."""
+    version = npy.read_magic(member)
+    if version != (1, 0):
+        raise ValueError(f"an array has the format version {version}")
+    shape, fortran, dtype = npy.read_array_header_1_0(member, max_header_size=_HEADER_BYTES)
+    if fortran and len(shape) > 1:
+        raise ValueError("an array is stored column by column")
+    return shape, dtype
+
+
+def _shape(archive: zipfile.ZipFile, name: str, dtype: str) -> tuple[int, ...]:
+    """Shape of an array of a known type, its length compared with what the archive holds."""
+    with archive.open(f"{name}.npy") as member:
+        shape, found = _header(member)
+        if found != np.dtype(dtype):
+            raise ValueError(f"{name} has the type {found}, not {np.dtype(dtype)}")
+        if any(length < 0 for length in shape):
+            raise ValueError(f"{name} has the shape {shape}")
+        held = archive.getinfo(f"{name}.npy").file_size - member.tell()
+        if held != math.prod(shape) * found.itemsize:
+            raise ValueError(f"{name} has the shape {shape}, and {held} bytes")
+    return shape
+
+
+def _small(
+    archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int, ...]
+) -> NDArray[np.generic]:
+    found = _shape(archive, name, dtype)
+    if found != shape:
+        raise ValueError(f"{name} has the shape {found}, not {shape}")
+    with archive.open(f"{name}.npy") as member:
+        return _array(member, _header(member)[1], shape)
+
+
+def _text(archive: zipfile.ZipFile) -> str:
+    with archive.open(f"{_PROVENANCE}.npy") as member:
+        shape, dtype = _header(member)
+        if shape != () or dtype.kind != "U" or dtype.itemsize > _PROVENANCE_BYTES:
+            raise ValueError(f"provenance is no text, or a long one: {dtype} {shape}")
+        return (
+            _exactly(member, dtype.itemsize)
+            .decode("utf-32-be" if dtype.byteorder == ">" else "utf-32-le")
+            .rstrip("\0")
+        )  # as NumPy does: shorter texts are padded
+
+
+def _array(member: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    return np.frombuffer(_exactly(member, math.prod(shape) * dtype.itemsize), dtype).reshape(shape)
+
+
+def _exactly(member: IO[bytes], count: int) -> bytes:
+    data = member.read(count)
+    if len(data) != count:
+        raise EOFError("an array ends too early")
+    return data

@@ -1,0 +1,412 @@
+"""Decoding one video with PyAV, in the process that calls.
+
+Runs inside the decoder process (`decoder_process`), which is what the rest of the program uses
+through `decoder.Decoder`: a video is somebody else's data, and FFmpeg is a million lines of C.
+
+What is promised
+    Every frame that the container wants shown is given once, in the order of showing, with the
+    time that the container gives it. What stands before the first key frame of a stream that was
+    cut somewhere (a recorded broadcast) belongs to no picture, and is passed over.
+
+    A video is whole or it is a failure. It is `Fault.TRUNCATED` when its container should go on
+    (`container_end`), when samples that an MP4 index names lie behind the end of the file, when
+    FLV or MXF declare a longer duration than was found, or, for the containers that declare no
+    end, when the very last picture is damaged. It is `Fault.DAMAGED` when any other picture cannot
+    be decoded, or only by guessing at what is missing.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import math
+import os
+from collections import deque
+from typing import TYPE_CHECKING, NoReturn
+
+import av
+import av.error
+import av.logging
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from posewatch.base.errors import Fault, InputError
+from posewatch.vision.container_end import End, find_ending
+from posewatch.vision.orientation import Orientation, Turner, orientation_of
+from posewatch.vision.video import SANE_FPS, DecodeLimits, VideoInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+    from numpy.typing import NDArray
+
+FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,dv,gif"
+"""FFmpeg's demuxers for containers that hold timed video.
+
+Left out on purpose: everything that opens other files (hls, dash, concat, image2, …), still
+pictures, subtitles, bare streams without timestamps, and the containers of old games.
+"""
+
+_NO_END = frozenset({"mpegts", "mpeg", "dv"})
+_DURATION_IS_DECLARED = frozenset({"flv", "mxf"})
+_DURATION_SLACK = 1.0  # seconds: FLV counts the longest stream, audio too
+
+_HINT_COPY = "Copy the file again; where it was recorded like this, FFmpeg can rewrite what is left"
+_HINT_DAMAGED = "Copy the file again, or let FFmpeg rewrite it, accepting the gap"
+
+
+class VideoReader:
+    """One open video.
+
+    Args:
+        fd: an open regular file; stays open, is not closed here, and may be read by others.
+        limits: what the video may cost.
+        progress: called for every packet and every frame.
+
+    Raises:
+        InputError: the file is no whole video; the fault says why.
+    """
+
+    def __init__(
+        self, fd: int, limits: DecodeLimits, progress: Callable[[], None] = lambda: None
+    ) -> None:
+        self._limits = limits
+        self._progress = progress
+        self._messages = _Messages()
+        size = os.fstat(fd).st_size
+        if size == 0:
+            raise InputError(Fault.EMPTY, "the file is empty")
+        self._size = size
+        self._ending = find_ending(lambda at, count: os.pread(fd, count, at), size)
+        self._count = 0
+        self._last_time = 0.0
+        self._last_end = -math.inf
+        self._fps = math.nan
+        self._frames: Iterator[VideoFrame] = iter(())
+        self._container = self._open(fd)
+        try:
+            self._stream = self._choose_stream()
+            self._frames = self._decoded()
+            self._refuse_if_cut()
+            first = self._first_frame()
+            self._next: VideoFrame | None = first
+            self._turner = Turner(orientation_of(first))
+            self._reformatter = VideoReformatter()
+            self.info = self._describe(first, self._turner.orientation)
+            self._fps = self.info.fps
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the container; the file descriptor stays open."""
+        self._next = None
+        self._frames = iter(())  # the generator holds this object, and that its frames
+        self._container.close()
+        self._messages.close()
+
+    def read_into(self, out: NDArray[np.uint8]) -> float | None:
+        """Decode the next frame.
+
+        A frame of another size than the first is scaled (bilinearly, its shape not kept) to the
+        size of the first: players show it in the same window too, and normalised coordinates keep
+        their meaning.
+
+        Args:
+            out: (H, W, 3) uint8, filled with RGB; untouched at the end.
+
+        Returns:
+            Seconds since the first frame, or None at the end of the video.
+
+        Raises:
+            InputError: the rest of the video cannot be decoded.
+        """
+        frame = self._next
+        if frame is None:
+            return None
+        self._paint(frame, out)
+        time = self._time(frame) - self.info.start
+        self._next = next(self._frames, None)
+        return time
+
+    # -- opening ----------------------------------------------------------------------------
+
+    def _open(self, fd: int) -> InputContainer:
+        try:
+            # Through "fd:" FFmpeg sees no name, and may open nothing else: no other protocol is
+            # allowed, so a playlist, or a reference inside a MOV file, leads nowhere.
+            return av.open(
+                "fd:",
+                mode="r",
+                options={"max_pixels": str(self._limits.max_pixels)},
+                container_options={
+                    "fd": str(fd),
+                    "protocol_whitelist": "fd",
+                    "format_whitelist": FORMATS,
+                    "enable_drefs": "0",
+                },
+                metadata_errors="replace",
+            )
+        except (MemoryError, av.error.MemoryError) as error:
+            self._messages.close()
+            raise too_much_memory(self._limits) from error
+        except (av.error.FFmpegError, ValueError) as error:
+            quote = self._messages.quote()
+            self._messages.close()
+            if self._ending.end is End.MISSING:
+                raise InputError(
+                    Fault.TRUNCATED,
+                    f"the file ends too early: {self._ending.reason}; no frame could be read",
+                    hint=_HINT_COPY,
+                    readable_frames=0,
+                ) from error
+            raise InputError(
+                Fault.NOT_A_VIDEO,
+                f"this is no video that can be read{quote}",
+                hint="Known are MP4, MOV, Matroska, WebM, AVI, MPEG-TS, MPEG-PS, FLV, ASF, Ogg, "
+                "MXF, DV and GIF",
+            ) from error
+
+    def _choose_stream(self) -> VideoStream:
+        streams = [s for s in self._container.streams.video if not _is_picture(s)]
+        if not streams:
+            if self._ending.end is End.MISSING:
+                self._fail_truncated(0, declared=0)
+            raise InputError(
+                Fault.NO_VIDEO_STREAM,
+                "there is no video in this file",
+                hint="Only sound, subtitles or a cover picture were found",
+            )
+        best = self._container.streams.best("video")
+        stream = next((s for s in streams if s is best), streams[0])
+        context = stream.codec_context
+        if context is None:
+            raise InputError(
+                Fault.NO_FRAMES, "there is a video stream, but no decoder for its codec"
+            )
+        self._check_size(context.width, context.height)
+        context.options = {**context.options, "max_pixels": str(self._limits.max_pixels)}
+        # Frame threads would lose the mark of a damaged last picture, and report errors late.
+        context.thread_type = "SLICE"
+        context.thread_count = self._limits.threads
+        return stream
+
+    def _first_frame(self) -> VideoFrame:
+        first = next(self._frames, None)
+        if first is None:
+            raise InputError(
+                Fault.NO_FRAMES,
+                f"there is a video stream ({self._stream.codec.name}) without any frame"
+                + self._messages.quote(),
+            )
+        return first
+
+    def _check_size(self, width: int, height: int) -> None:
+        if width * height > self._limits.max_pixels:
+            raise InputError(
+                Fault.TOO_LARGE,
+                f"a picture has {width} by {height} pixels, at most {self._limits.max_pixels:,} "
+                "are allowed",
+                hint="Raise the limit, or scale the video down",
+            )
+
+    def _describe(self, first: VideoFrame, orientation: Orientation) -> VideoInfo:
+        stream = self._stream
+        width, height = first.width, first.height
+        if orientation.transposed:
+            width, height = height, width
+        rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+        sane = (float(rate) for rate in rates if rate and 0 < rate <= SANE_FPS)
+        duration: float | None = None
+        if stream.duration is not None and stream.time_base is not None:
+            duration = float(stream.duration * stream.time_base)
+        elif self._container.duration is not None:
+            duration = self._container.duration / 1e6
+        return VideoInfo(
+            width=width,
+            height=height,
+            fps=next(sane, math.nan),
+            start=self._time(first),
+            duration=duration if duration is not None and duration > 0 else None,
+            frames=stream.frames if stream.frames > 0 else None,
+            container=self._container.format.name,
+            codec=stream.codec.name,
+            pixel_format=first.format.name,
+            rotation=orientation.degrees,
+        )
+
+    # -- decoding ---------------------------------------------------------------------------
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        """Whole frames, one after the other; raises `InputError` at the first that is not."""
+        stream = self._stream
+        trusts_flag = self._container.format.name not in _NO_END
+        key_frame_seen = False
+        packets = self._packets()
+        for packet in packets:
+            key_frame_seen |= packet.is_keyframe
+            if packet.size and packet.is_corrupt and trusts_flag:
+                self._fail_at_frame(packets)
+            try:
+                frames = stream.decode(packet if packet.size else None)
+            except (MemoryError, av.error.MemoryError) as error:
+                raise too_much_memory(self._limits) from error
+            except av.error.FFmpegError:
+                if key_frame_seen:
+                    self._fail_at_frame(packets)
+                continue
+            for frame in frames:
+                if frame.is_corrupt:
+                    if key_frame_seen:
+                        self._fail_at_frame(packets)
+                    continue
+                self._check_size(frame.width, frame.height)
+                self._count += 1
+                self._progress()
+                yield frame
+        self._refuse_if_short()
+
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        """The packets of the video stream, and at last an empty one."""
+        try:
+            for packet in self._container.demux(self._stream):
+                self._progress()
+                if packet.size and packet.time_base and packet.pts is not None:
+                    end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    self._last_end = max(self._last_end, end)
+                yield packet
+        except (MemoryError, av.error.MemoryError) as error:
+            raise too_much_memory(self._limits) from error
+        except OSError as error:
+            if error.errno == errno.EIO and self._ending.end is not End.MISSING:
+                raise  # the disk, not the file
+            self._fail_at_frame(iter(()))
+        except av.error.FFmpegError:
+            self._fail_at_frame(iter(()))
+
+    def _time(self, frame: VideoFrame) -> float:
+        """Seconds on the container's clock.
+
+        FFmpeg makes up what a container leaves out; where it cannot, frames follow each other at
+        the declared rate.
+        """
+        if frame.pts is not None and frame.time_base is not None:
+            self._last_time = float(frame.pts * frame.time_base)
+        elif self._fps > 0:
+            self._last_time += 1 / self._fps
+        return self._last_time
+
+    def _paint(self, frame: VideoFrame, out: NDArray[np.uint8]) -> None:
+        frame = self._turner.turn(frame)
+        height, width = out.shape[:2]
+        rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1)
+        plane = rgb.planes[0]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
+        np.copyto(out, rows[:, : 3 * width].reshape(height, width, 3))
+
+    # -- judging ----------------------------------------------------------------------------
+
+    def _refuse_if_cut(self) -> None:
+        """Fail at once when the file is known to be cut, rather than after an hour of work."""
+        if self._ending.end is End.MISSING or self._samples_behind_the_end():
+            self._fail_truncated(self._count_readable())
+
+    def _samples_behind_the_end(self) -> bool:
+        if not self._container.format.name.startswith("mov"):
+            return False
+        return any(entry.pos + entry.size > self._size for entry in self._stream.index_entries)
+
+    def _count_readable(self) -> int:
+        try:
+            for _ in self._frames:
+                pass
+        except InputError as error:
+            return error.readable_frames or self._count
+        return self._count
+
+    def _fail_at_frame(self, rest: Iterator[Packet[VideoStream]]) -> NoReturn:
+        """Fail where the picture after the ones that were given cannot be decoded.
+
+        Args:
+            rest: the packets that follow; they tell the end of a cut file from its middle.
+        """
+        at_end = self._ending.end is End.UNKNOWN and not any(packet.size for packet in rest)
+        held_back = self._drain()
+        readable = self._count + held_back
+        if self._ending.end is End.MISSING or at_end:
+            self._fail_truncated(readable)
+        raise InputError(
+            Fault.DAMAGED,
+            f"the picture after frame {readable:,} (at about {self._last_time:.2f} s) cannot be "
+            "decoded" + self._messages.quote(),
+            hint=_HINT_DAMAGED,
+            readable_frames=readable,
+        )
+
+    def _drain(self) -> int:
+        """How many whole pictures the decoder still holds back, to put them into order."""
+        try:
+            return sum(not frame.is_corrupt for frame in self._stream.decode(None))
+        except (av.error.FFmpegError, MemoryError):
+            return 0
+
+    def _refuse_if_short(self) -> None:
+        if self._samples_behind_the_end():  # fragments are indexed only as they are reached
+            self._fail_truncated(self._count)
+        declared = self._container.duration
+        if self._container.format.name in _DURATION_IS_DECLARED and declared:
+            start = (self._container.start_time or 0) / 1e6
+            if self._last_end - start < declared / 1e6 - _DURATION_SLACK:
+                self._fail_truncated(self._count)
+
+    def _fail_truncated(self, readable: int, declared: int | None = None) -> NoReturn:
+        declared = self._stream.frames if declared is None else declared
+        of = f" of {declared:,}" if declared else ""
+        reason = self._ending.reason or "its last picture is not complete"
+        raise InputError(
+            Fault.TRUNCATED,
+            f"the file ends too early: {reason}; {readable:,}{of} frames could be read",
+            hint=_HINT_COPY,
+            readable_frames=readable,
+        )
+
+
+def too_much_memory(limits: DecodeLimits) -> InputError:
+    """The failure of a video that needs more memory than `limits` give."""
+    return InputError(
+        Fault.TOO_LARGE,
+        f"decoding needs more than {limits.memory_bytes >> 20:,} MiB of memory",
+        hint="Raise the limit, or scale the video down",
+    )
+
+
+def _is_picture(stream: VideoStream) -> bool:
+    """Whether a stream is the cover of an album."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+class _Messages(logging.Handler):
+    """The last few lines that FFmpeg logged as errors, for our own error message."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self._lines: deque[str] = deque(maxlen=4)
+        logger = logging.getLogger("libav")
+        logger.propagate = False
+        logger.addHandler(self)
+        av.logging.set_level(av.logging.ERROR)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(record.getMessage())
+
+    def close(self) -> None:
+        logging.getLogger("libav").removeHandler(self)
+        super().close()
+
+    def quote(self) -> str:
+        """What FFmpeg said last, to be added to a message; empty where it said nothing."""
+        return f" (FFmpeg: {self._lines[-1]})" if self._lines else ""

@@ -1,0 +1,392 @@
+"""Videos as arrays, decoded in a process of their own.
+
+A decoder that crashes, hangs or eats memory is killed, and harms only its own video. The process
+is started for the first video and used again for the next.
+
+    with Decoder(limits=DecodeLimits(), stall_seconds=60, clock=SystemClock()) as decoder:
+        with decoder.open(path) as video:
+            for chunk in video.chunks(32):
+                work_on(chunk.images, chunk.times)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import mmap
+import os
+import select
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from posewatch.base.errors import (
+    DecoderCrashedError,
+    Fault,
+    InputError,
+    MissingError,
+    PosewatchError,
+)
+from posewatch.vision import decoder_messages as messages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from posewatch.base.clock import Clock
+    from posewatch.vision.video import DecodeLimits, VideoInfo
+
+_POLL_MS = 100
+_STDERR_TAIL = 2000
+
+
+class DecodingCancelledError(PosewatchError):
+    """`Decoder.cancel` was called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some frames in a row.
+
+    Attributes:
+        images: (n, H, W, 3) uint8, RGB, read-only. They lie in the ring: valid until the next
+            chunk is asked for.
+        times: (n,) float64, seconds since the first frame of the video.
+    """
+
+    images: NDArray[np.uint8]
+    times: NDArray[np.float64]
+
+
+class Video:
+    """An open video; made by `Decoder.open`.
+
+    Attributes:
+        info: what is known about it beforehand.
+    """
+
+    def __init__(self, decoder: Decoder, info: VideoInfo) -> None:
+        self.info = info
+        self._decoder = decoder
+        self._started = False
+
+    def chunks(self, max_frames: int) -> Iterator[Chunk]:
+        """Every frame, in chunks of at most `max_frames`; fewer where the ring has less room.
+
+        While one chunk is worked on, the next is being decoded. May be called once.
+
+        Raises:
+            InputError: the video cannot be decoded further. Frames before the fault were given.
+            DecoderCrashedError: the decoder process died; also when this is the video's fault.
+            DecodingCancelledError: see `Decoder.cancel`.
+        """
+        if self._started:
+            raise RuntimeError("a video is read once")
+        if max_frames < 1:
+            raise ValueError(f"a chunk has one frame at least, not {max_frames}")
+        self._started = True
+        return self._decoder._chunks(self.info, max_frames)  # noqa: SLF001  # two halves of one
+
+
+class Decoder:
+    """Decodes one video at a time; several of them work side by side.
+
+    Only `cancel` may be called from another thread than the one that reads the video.
+
+    Args:
+        limits: what one video may cost.
+        stall_seconds: how long the decoder process may show no progress before it is killed.
+        clock: measures that time.
+    """
+
+    def __init__(self, *, limits: DecodeLimits, stall_seconds: float, clock: Clock) -> None:
+        self._limits = limits
+        self._stall_seconds = stall_seconds
+        self._clock = clock
+        self._ring = _Ring(limits.ring_bytes)
+        self._lock = threading.Lock()  # guards the two below, for `cancel`
+        self._child: _Child | None = None
+        self._cancelled = False
+        self._frames = 0
+        self._between_videos = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def open(self, path: Path) -> Iterator[Video]:
+        """Open a local file and decode its first frame.
+
+        A video that is left before its end costs the decoder process, which is killed.
+
+        Raises:
+            InputError: it is no whole video; see `vision.decode` for what is found when.
+            MissingError: there is no such file.
+            DecoderCrashedError: the decoder process died.
+            DecodingCancelledError: see `cancel`.
+        """
+        fd = _open_regular(path)
+        try:
+            self._frames = 0
+            self._between_videos = False
+            child = self._running_child()
+            try:
+                messages.send(child.channel, {"kind": "open"}, [fd])
+            except (BrokenPipeError, ConnectionResetError):
+                # It died since the last video, which can say nothing about this one.
+                self._stop_child()
+                child = self._running_child()
+                self._send(child, {"kind": "open"}, fd)
+            message = self._receive(child)
+            yield Video(self, self._parse(message))
+        finally:
+            os.close(fd)
+            if not self._between_videos:
+                self._stop_child()
+
+    def cancel(self) -> None:
+        """Stop for good, from any thread: what is being read, and every later call, raises."""
+        with self._lock:
+            self._cancelled = True
+            if self._child is not None:
+                self._child.kill()
+
+    def close(self) -> None:
+        """End the decoder process. Images that were given stay readable, not meaningful."""
+        self._stop_child()
+        self._ring.close()
+
+    # -- one video --------------------------------------------------------------------------
+
+    def _chunks(self, info: VideoInfo, max_frames: int) -> Iterator[Chunk]:
+        layout = messages.Layout.fitting(info, max_frames, self._limits.ring_bytes)
+        views = self._ring.views(layout)
+        child = self._running_child()
+        self._send(child, {"kind": "start", "frames": layout.frames}, self._ring.fd)
+        last = False
+        index = 0
+        while not last:
+            message = self._receive(child)
+            if message["kind"] != "chunk":
+                self._broken(f"it sent {message['kind']!r} where a chunk was due")
+            last = bool(message["last"])
+            count = int(message["frames"])
+            if not 0 <= count <= layout.frames:
+                self._broken(f"it claims {count} frames in {layout.frames} places")
+            self._between_videos = last
+            self._frames += count
+            if count:
+                images, times = views[index]
+                yield Chunk(images[:count], times[:count].copy())
+            if not last:
+                self._send(child, {"kind": "next"})
+            index = (index + 1) % messages.BUFFERS
+
+    def _parse(self, message: messages.Message) -> VideoInfo:
+        try:
+            return messages.parse_info(message, self._limits)
+        except (KeyError, TypeError, ValueError) as error:
+            self._broken(f"it describes no video ({error})")
+
+    def _receive(self, child: _Child) -> messages.Message:
+        """The next message, unless the process died, stalls, or says that the video is at fault."""
+        deadline = self._clock.monotonic() + self._stall_seconds
+        progress = child.progress
+        while not child.wait_readable(_POLL_MS):
+            now = self._clock.monotonic()
+            if child.progress != progress:
+                progress = child.progress
+                deadline = now + self._stall_seconds
+            elif now >= deadline:
+                self._stop_child()
+                raise InputError(
+                    Fault.STALLED,
+                    f"the decoder made no progress for {self._stall_seconds:g} s, "
+                    f"after {self._frames:,} frames",
+                    readable_frames=self._frames,
+                )
+        try:
+            message, fds = messages.receive(child.channel)
+        except (EOFError, ConnectionResetError):
+            self._died(child)
+        except ValueError as error:
+            self._broken(str(error))
+        for fd in fds:
+            os.close(fd)
+        if message["kind"] == "fault":
+            self._between_videos = not message["last_words"]
+            raise messages.parse_fault(message)
+        return message
+
+    def _send(self, child: _Child, message: messages.Message, *fds: int) -> None:
+        try:
+            messages.send(child.channel, message, fds)
+        except (BrokenPipeError, ConnectionResetError):
+            self._died(child)
+
+    def _died(self, child: _Child) -> NoReturn:
+        self._stop_child()
+        if self._cancelled:
+            raise DecodingCancelledError("decoding was cancelled")
+        last_words = f"; its last words: {child.last_words}" if child.last_words else ""
+        raise DecoderCrashedError(
+            f"the decoder process died ({child.cause_of_death}) after {self._frames:,} frames"
+            + last_words
+        )
+
+    def _broken(self, how: str) -> NoReturn:
+        self._stop_child()
+        raise DecoderCrashedError(f"the decoder process makes no sense: {how}")
+
+    # -- the process ------------------------------------------------------------------------
+
+    def _running_child(self) -> _Child:
+        with self._lock:
+            if self._cancelled:
+                raise DecodingCancelledError("decoding was cancelled")
+            if self._child is None:
+                self._child = _Child(self._limits)
+            return self._child
+
+    def _stop_child(self) -> None:
+        with self._lock:
+            child, self._child = self._child, None
+        self._between_videos = True
+        if child is not None:
+            child.stop()
+
+
+def _open_regular(path: Path) -> int:
+    """A file descriptor; never waits, whatever has the name of a file."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # before opening, which may have effects
+            raise InputError(Fault.NOT_A_FILE, "this is no file but a folder, a pipe or a device")
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except PermissionError as error:
+        raise InputError(
+            Fault.DENIED, "there is no permission to read this file", hint="Change its permissions"
+        ) from error
+    except FileNotFoundError as error:
+        raise MissingError(f"{path} is not there") from error
+    if os.fstat(fd).st_size == 0:
+        os.close(fd)
+        raise InputError(Fault.EMPTY, "the file is empty")
+    return fd
+
+
+class _Ring:
+    """Shared memory for frames, which its other holder cannot make smaller under our feet."""
+
+    def __init__(self, usual_bytes: int) -> None:
+        self._usual_bytes = usual_bytes
+        self._size = 0
+        self._map: mmap.mmap | None = None
+        self.fd = -1
+
+    def views(self, layout: messages.Layout) -> list[tuple[NDArray[np.uint8], NDArray[np.float64]]]:
+        """Pictures and times of each buffer; read-only."""
+        needed = layout.ring_bytes
+        if self._map is None or needed > self._size or self._size > self._usual_bytes >= needed:
+            self.close()
+            self._size = max(needed, self._usual_bytes)
+            self.fd = _shared_memory("posewatch-frames", self._size)
+            self._map = mmap.mmap(self.fd, self._size, prot=mmap.PROT_READ)
+        return [layout.views(self._map, index) for index in range(messages.BUFFERS)]
+
+    def close(self) -> None:
+        """Let go. The memory lives for as long as somebody looks at it."""
+        self._map = None
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class _Child:
+    """The decoder process and what connects it to us."""
+
+    def __init__(self, limits: DecodeLimits) -> None:
+        self.last_words = ""
+        self._status: int | None = None
+        self._stderr = os.memfd_create("posewatch-decoder-stderr", os.MFD_CLOEXEC)
+        progress = _shared_memory("posewatch-progress", mmap.PAGESIZE)
+        self._progress = mmap.mmap(progress, mmap.PAGESIZE, prot=mmap.PROT_READ)
+        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            # -P: nothing is imported from the current directory, which may be anybody's
+            self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+                [
+                    *(sys.executable, "-P", "-m", "posewatch.vision.decoder_process"),
+                    *(str(theirs.fileno()), str(progress), json.dumps(asdict(limits))),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._stderr,
+                pass_fds=(theirs.fileno(), progress),
+                process_group=0,
+            )
+        except BaseException:
+            self._close_fds()
+            raise
+        finally:
+            theirs.close()
+            os.close(progress)
+        self._poll = select.poll()
+        self._poll.register(self.channel, select.POLLIN)
+
+    @property
+    def progress(self) -> int:
+        """Counts up while packets and frames are read."""
+        (count,) = struct.unpack_from("=Q", self._progress)
+        return int(count)
+
+    def wait_readable(self, milliseconds: int) -> bool:
+        """Whether a message, or the end, is there."""
+        return bool(self._poll.poll(milliseconds))
+
+    def kill(self) -> None:
+        """End it at once, from any thread; `stop` must still be called."""
+        self._process.kill()
+
+    def stop(self) -> None:
+        """End it, wait for it, and let everything go."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._status = self._process.wait()
+        size = os.fstat(self._stderr).st_size
+        tail = os.pread(self._stderr, _STDERR_TAIL, max(0, size - _STDERR_TAIL))
+        self.last_words = " ".join(tail.decode(errors="replace").split())
+        self._close_fds()
+
+    @property
+    def cause_of_death(self) -> str:
+        """The signal that killed it, or its exit status."""
+        if self._status is not None and self._status < 0:
+            with suppress(ValueError):
+                return signal.Signals(-self._status).name
+        return f"exit status {self._status}"
+
+    def _close_fds(self) -> None:
+        self.channel.close()
+        self._progress.close()
+        os.close(self._stderr)
+
+
+def _shared_memory(name: str, size: int) -> int:
+    """A memory file of a fixed size."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, size)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    return fd

@@ -1,0 +1,138 @@
+"""The decoder process: `python -m posewatch.vision.decoder_process CHANNEL PROGRESS LIMITS`.
+
+It is given open files, one after the other, decodes them into shared memory, and knows nothing
+else: no path, no folder. `CHANNEL` is a socket and `PROGRESS` a page of shared memory, both as file
+descriptors; `LIMITS` is `DecodeLimits` in JSON. It ends when the channel does.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import mmap
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from posewatch.base.errors import InputError
+from posewatch.vision import decoder_messages as messages
+from posewatch.vision.decode import VideoReader, too_much_memory
+from posewatch.vision.video import DecodeLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_STDERR_BYTES = 1 << 20
+
+
+def main(arguments: list[str]) -> None:
+    """Serve the owner until it is gone."""
+    channel = socket.socket(fileno=int(arguments[0]))
+    limits = DecodeLimits(**json.loads(arguments[2]))
+    _protect(limits)
+    threading.Thread(target=_end_with, args=(channel.fileno(),), daemon=True).start()
+    progress = memoryview(mmap.mmap(int(arguments[1]), mmap.PAGESIZE)).cast("Q")
+
+    def tick() -> None:
+        progress[0] += 1
+
+    try:
+        while _serve(channel, limits, tick):
+            pass
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+def _protect(limits: DecodeLimits) -> None:
+    """Keep harm inside: memory, core files, endless output; signals are the owner's business."""
+    faulthandler.enable()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_STDERR_BYTES, _STDERR_BYTES))
+    # A service manager and a terminal send these to every process; the owner may still want to
+    # finish its videos, and closes the channel when it is done.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _end_with(channel: int) -> None:
+    """End this process when the owner is gone, even while a decoder never returns.
+
+    (`PR_SET_PDEATHSIG` would do so when the owner's *thread* ends.)
+    """
+    poll = select.poll()
+    poll.register(channel, select.POLLRDHUP)
+    poll.poll()
+    os._exit(0)
+
+
+def _serve(channel: socket.socket, limits: DecodeLimits, tick: Callable[[], None]) -> bool:
+    """Answer one message; whether this process is fit for another video."""
+    message, fds = messages.receive(channel)
+    try:
+        if message["kind"] != "open":  # "next" for a chunk of a video that has ended since
+            return True
+        reader = VideoReader(fds[0], limits, tick)
+        try:
+            messages.send(channel, messages.info_message(reader.info))
+            _decode(channel, reader, tick)
+        finally:
+            reader.close()
+    except InputError as error:
+        out_of_memory = isinstance(error.__cause__, MemoryError)
+        messages.send(channel, messages.fault_message(error, last_words=out_of_memory))
+        return not out_of_memory
+    except MemoryError:
+        messages.send(channel, messages.fault_message(too_much_memory(limits), last_words=True))
+        return False
+    finally:
+        for fd in fds:
+            os.close(fd)
+    return True
+
+
+def _decode(channel: socket.socket, reader: VideoReader, tick: Callable[[], None]) -> None:
+    """Fill one buffer after the other, never more of them than are free."""
+    message, fds = messages.receive(channel)
+    layout = messages.Layout(message["frames"], reader.info.height, reader.info.width)
+    ring = mmap.mmap(fds[0], layout.ring_bytes)
+    os.close(fds[0])
+    views = [layout.views(ring, index) for index in range(messages.BUFFERS)]
+    free = messages.BUFFERS
+    index = 0
+    last = False
+    while not last:
+        while free == 0:
+            messages.receive(channel)  # "next" is all that can come
+            free += 1
+        images, times = views[index]
+        count = 0
+        fault: InputError | None = None
+        while count < layout.frames and not last:
+            try:
+                time = reader.read_into(images[count])
+            except InputError as error:
+                fault = error
+                break
+            tick()
+            if time is None:
+                last = True
+            else:
+                times[count] = time
+                count += 1
+        if fault is not None and count == 0:
+            raise fault
+        messages.send(channel, {"kind": "chunk", "frames": count, "last": last})
+        if fault is not None:
+            raise fault
+        free -= 1
+        index = (index + 1) % messages.BUFFERS
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
