@@ -112,5 +112,9 @@ class UnmountedError(StorageError):
     """The folder is not the one that was there at the start: unmounted, or a dead mount."""
 
 
+class UnsupportedError(StorageError):
+    """The storage cannot do what sharing a folder safely needs."""
+
+
 class UnavailableError(StorageError):
     """Any other failure of the storage; trying again later may help."""

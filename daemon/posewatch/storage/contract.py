@@ -7,17 +7,25 @@ Small files (lock records, receipts) are read and written whole, as bytes, and c
 content: every record carries a nonce, so equal bytes mean the same write. Large files (inputs,
 results) travel between the folder and local files, and are compared by `Version`.
 
-All methods raise the subclasses of `posewatch.base.errors.StorageError` and nothing else.
+About the folder, all methods raise the subclasses of `posewatch.base.errors.StorageError` and
+nothing else. What goes wrong with a *local* file (the target of `fetch`, the source of
+`Staging.add`) passes as the plain `OSError` that it was: it is the cache's trouble, not that of the
+folder.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
+import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    from posewatch.base.errors import StorageError
 
 SMALL_FILE_LIMIT = 1 << 20
 """Bytes that `read` returns at most: records are a few kilobytes; a larger one is not ours."""
@@ -54,11 +62,43 @@ class Entry:
     regular: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that a listing left out, though it may hold inputs.
+
+    Attributes:
+        key: where it is; a directory's ends with `/`.
+        error: why it could not be listed; None for a symbolic link that leaves the folder.
+    """
+
+    key: str
+    error: StorageError | None
+
+
+def is_hidden(key: str) -> bool:
+    """Whether this is a leftover or a working file of posewatch, see `HIDDEN_PREFIX`."""
+    return posixpath.basename(key).startswith(HIDDEN_PREFIX)
+
+
+def staging_key(beside: str) -> str:
+    """The directory that holds the staging areas of all attempts at one input.
+
+    It depends on the input's name alone, so that a newer attempt finds the areas of older ones
+    without listing the folder.
+    """
+    folder, name = posixpath.split(beside)
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:20]
+    return posixpath.join(folder, f"{HIDDEN_PREFIX}stage-{digest}")
+
+
 class Staging(Protocol):
     """Results of one attempt, inside the folder but not yet under their names."""
 
-    def add(self, key: str, source: Path | bytes) -> None:
+    def add(self, key: str, source: Path | bytes) -> Version:
         """Copy `source` in, durably, to be published as `key` later.
+
+        Returns:
+            The version that `key` will have once it is published.
 
         Raises:
             FencedError: a newer attempt has closed this staging area.
@@ -84,28 +124,44 @@ class Staging(Protocol):
 class Storage(Protocol):
     """The watched folder. Safe to use from several threads."""
 
-    def scan(self, wants_version: Callable[[str], bool]) -> Iterator[Entry]:
+    def scan(
+        self,
+        wants_version: Callable[[str], bool],
+        on_skipped: Callable[[Skipped], None] | None = None,
+    ) -> Iterator[Entry]:
         """Every file below the root, in no particular order.
 
-        Files whose name begins with a dot are left out, except those with `HIDDEN_PREFIX`.
-        Directories are entries (with `regular=False`) only when `wants_version` of their key says
-        so. A symbolic link is followed while it stays below the root; one that leaves it is left
-        out.
+        What begins with a dot is left out, except what has `HIDDEN_PREFIX`; a hidden directory is
+        an entry, and is not entered. Other directories are entries (with `regular=False`) only when
+        `wants_version` of their key says so. A link to a file is followed while that lies below the
+        root; a link to a directory is not, since what is in there is listed under its own name.
 
         Args:
             wants_version: whether the version of this key is wanted. It costs a system call for
                 each key on a POSIX folder, so it is asked for by name.
+            on_skipped: told of each directory that could not be listed, or not to its end, and of
+                each link that leaves the root. What is missing from the listing below such a
+                directory must not be taken for deleted.
 
         Raises:
             UnmountedError: the root is not the folder that it was. Raised before the first entry
-                or after the last, so a listing that ends without it is whole.
+                or after the last, so a listing that ends without it, and of which nothing was
+                skipped, is whole.
+            StorageError: the root itself could not be listed.
         """
 
     def stat(self, key: str) -> Entry | None:
-        """The file as it is now (its version is always given), or None."""
+        """The file as it is now (its version is always given), or None.
+
+        None also for a link that leaves the folder.
+        """
 
     def read(self, key: str) -> bytes:
-        """A small file whole. Raises `MissingError`."""
+        """A small file whole, or the first `SMALL_FILE_LIMIT` bytes of a larger one.
+
+        Raises:
+            MissingError: there is none.
+        """
 
     def create(self, key: str, data: bytes) -> None:
         """Create a small file, atomically and with its content; only one client can win.
@@ -117,9 +173,12 @@ class Storage(Protocol):
     def overwrite(self, key: str, old: bytes, new: bytes) -> None:
         """Replace the content of a small file that is still `old`; never brings back a removed one.
 
+        `new` must be as long as `old`, so that nothing ever has to be cut off.
+
         Raises:
             MissingError: it was removed.
             ChangedError: its content is not `old`.
+            ValueError: the lengths differ.
         """
 
     def remove(self, key: str, old: bytes) -> None:
@@ -139,8 +198,9 @@ class Storage(Protocol):
             moved: called with the number of bytes of each piece copied. What it raises, passes.
 
         Raises:
-            ChangedError: the input is not, or no longer, `version`.
+            ChangedError: the input is not, or no longer, `version`, or no regular file.
             MissingError: it is gone.
+            OSError: `target` could not be written.
         """
 
     def stage(self, token: str, beside: str) -> Staging:
@@ -154,12 +214,17 @@ class Storage(Protocol):
             FencedError: a newer attempt has closed this area for ever.
         """
 
-    def fence(self, token: str, beside: str) -> None:
-        """Close the staging area of an older attempt.
+    def fence(self, tokens: Iterable[str], beside: str) -> None:
+        """Close the staging areas of all older attempts at one input.
 
-        When this returns, nothing that was staged under `token` and is not yet published ever
-        will be.
+        When this returns, nothing that had been staged for this input, by whomever, and was not yet
+        published, ever will be; and nobody can open an area for one of `tokens` any more, until
+        `sweep(staging_key(beside))`.
         """
 
     def sweep(self, key: str) -> None:
-        """Remove a hidden leftover (`HIDDEN_PREFIX`), whatever it is; a missing one is fine."""
+        """Remove a hidden leftover (`HIDDEN_PREFIX`), whatever it is; a missing one is fine.
+
+        Raises:
+            ValueError: `key` is not hidden.
+        """
