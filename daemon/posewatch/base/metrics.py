@@ -112,6 +112,7 @@ class StorageFault(StrEnum):
     READ_ONLY = "read_only"
     DENIED = "denied"
     UNMOUNTED = "unmounted"
+    UNSUPPORTED = "unsupported"
     UNAVAILABLE = "unavailable"
 
     @classmethod
@@ -133,6 +134,7 @@ _FAULTS: Mapping[type, StorageFault] = MappingProxyType(
         errors.ReadOnlyError: StorageFault.READ_ONLY,
         errors.DeniedError: StorageFault.DENIED,
         errors.UnmountedError: StorageFault.UNMOUNTED,
+        errors.UnsupportedError: StorageFault.UNSUPPORTED,
         errors.UnavailableError: StorageFault.UNAVAILABLE,
     }
 )

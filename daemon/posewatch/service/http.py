@@ -203,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         """Read one request and answer it."""
-        self.requestline, self.command, self.request_version = "", "", self.protocol_version
+        self.requestline = self.command = ""
         head = self._read_head()
         if head is None:
             return
@@ -260,6 +260,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, answer: Answer) -> None:
         self.connection.settimeout(self.server.limits.write_seconds)
+        # Without it, the standard library would answer what it cannot parse without any header.
+        self.request_version = self.protocol_version
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(answer.body)))
