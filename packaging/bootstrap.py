@@ -16,7 +16,6 @@ import fcntl
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import time
 import venv
@@ -24,6 +23,7 @@ from configparser import RawConfigParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from commands import CommandError, run
 from package_index import BootstrapError, Wheel, default_sources, download
 
 if TYPE_CHECKING:
@@ -107,7 +107,11 @@ class Environment:
 
     def has_pip(self) -> bool:
         """Tell whether its pip runs."""
-        return self._run("-m", "pip", "--version", quiet=True) == 0
+        try:
+            self._run("-m", "pip", "--version")
+        except CommandError:
+            return False
+        return True
 
     def install_pip(self) -> None:
         """Install the pinned pip; or, where no index gives it, the one that Python brings along.
@@ -119,35 +123,32 @@ class Environment:
             content = download(PIP, default_sources())
         except BootstrapError:
             # Only some Pythons have it. It knows ways to a package index that we do not (keyring).
-            if self._run("-m", "ensurepip", quiet=True) == 0:
+            with contextlib.suppress(CommandError):
+                self._run("-m", "ensurepip")
                 return
             raise
         wheel = self.folder / PIP.filename
         wheel.write_bytes(content)
         # A wheel is a zip file, and Python runs what is in it.
-        arguments = ("install", "--quiet", "--no-index", "--no-deps", str(wheel))
-        if self._run(f"{wheel}/pip", *arguments) != 0:
-            raise BootstrapError(f"pip could not be installed in {self.folder}")
+        self._run(f"{wheel}/pip", "install", "--no-index", "--no-deps", str(wheel))
         wheel.unlink()
 
     def install(self, extras: frozenset[str]) -> None:
         """Install posewatch and what it needs.
 
         Raises:
-            BootstrapError: pip failed; it has said why.
+            CommandError: pip failed; the message has what it said.
         """
         self._unfinished.touch()
         target = f"{self.root}[{','.join(sorted(extras))}]"
-        # Twice quiet: pip's warnings are about its own settings; its errors are still shown.
-        arguments = ("-m", "pip", "install", "--quiet", "--quiet", "--editable", target)
-        status = self._run(*arguments, "--constraint", str(constraints(self.root)))
-        if status >= 0:  # pip ended by itself, and left nothing half done
-            self._unfinished.unlink()
-        if status != 0:
-            raise BootstrapError(
-                "the installation failed; pip says why above. After mending it, run the same"
-                " command again."
-            )
+        pinned = ("--constraint", str(constraints(self.root)))
+        try:
+            self._run("-m", "pip", "install", "--no-input", "--editable", target, *pinned)
+        except CommandError as error:
+            if error.status > 0:  # pip ended by itself, and left nothing half done
+                self._unfinished.unlink()
+            raise
+        self._unfinished.unlink()
         stamp = {
             "fingerprint": fingerprint(self.root),
             "made": self._circumstances(),
@@ -168,16 +169,9 @@ class Environment:
             return {}
         return stamp if isinstance(stamp, dict) else {}
 
-    def _run(self, *arguments: str, quiet: bool = False) -> int:
-        output = subprocess.DEVNULL if quiet else None
+    def _run(self, *arguments: str) -> None:
         settings = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
-        return subprocess.run(  # noqa: S603 -- our own environment's Python
-            [str(self.python), *arguments],
-            env={**os.environ, **settings},
-            stdout=output,
-            stderr=output,
-            check=False,
-        ).returncode
+        run(self.python, *arguments, env={**os.environ, **settings})
 
 
 def wanted_extras(asked: Sequence[str], before: frozenset[str]) -> frozenset[str]:
@@ -200,6 +194,7 @@ def set_up(environment: Environment, asked: Sequence[str]) -> None:
 
     Raises:
         BootstrapError: it could not be done; the message says why.
+        CommandError: a command for it failed; the message has what it said.
     """
     before = environment.remembered()
     wanted = wanted_extras(asked, before)
@@ -250,6 +245,9 @@ def main(arguments: Sequence[str]) -> int:
             set_up(Environment(options.venv.absolute(), ROOT), options.extra)
     except BootstrapError as error:
         print(f"posewatch: {error}", file=sys.stderr)
+        return 1
+    except CommandError as error:
+        print(f"{error}\nposewatch: the set-up failed; the reason is above", file=sys.stderr)
         return 1
     except PermissionError as error:
         print(f"posewatch: no permission to write {error.filename}", file=sys.stderr)

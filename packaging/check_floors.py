@@ -14,6 +14,7 @@ from configparser import RawConfigParser
 from typing import TYPE_CHECKING
 
 from bootstrap import ROOT, say
+from commands import CommandError, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,11 +65,15 @@ def main(arguments: list[str]) -> int:
     say(f"installing the oldest libraries of setup.cfg in {folder.relative_to(ROOT)}")
     venv.EnvBuilder(symlinks=True, clear=True).create(folder)
     python = str(folder / "bin" / "python")
-    pip = (sys.executable, "-m", "pip", "--python", python, "install", "-qq")
+    pip = (sys.executable, "-m", "pip", "--python", python)
     target = f"{ROOT}[{','.join(EXTRAS)}]"
-    subprocess.run([*pip, "--constraint", str(constraints), "--editable", target], check=True)  # noqa: S603 -- our own environment's pip
+    try:
+        run(*pip, "install", "--constraint", constraints, "--editable", target)
+    except CommandError as error:
+        print(f"{error}\nposewatch: these versions cannot be installed together", file=sys.stderr)
+        return 1
     command = [python, "-m", "pytest", *arguments]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode  # noqa: S603 -- the same
+    return subprocess.run(command, cwd=ROOT, check=False).returncode  # noqa: S603 -- our own environment's Python
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import venv
 from pathlib import Path
 
 from bootstrap import ROOT, constraints, say
+from commands import CommandError, run
 
 # What the build reads. A file that is missing here makes the build fail.
 SOURCES = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg", "daemon")
@@ -32,6 +32,10 @@ for name in sys.argv[1:]:
 """
 
 
+class WheelError(Exception):
+    """The wheel lacks something that the tree has."""
+
+
 class Installed:
     """An environment of its own, outside of the checkout.
 
@@ -46,29 +50,21 @@ class Installed:
         self._environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         venv.EnvBuilder(symlinks=True).create(folder / "venv")
 
-    def run(self, *command: str | Path) -> str:
-        """Run a command in the folder and give what it printed.
+    def run(self, program: str, *arguments: str | Path) -> str:
+        """Run one of its programs, in its folder, and give what it printed.
 
         Raises:
-            SystemExit: it failed; what it printed is shown.
+            CommandError: it failed.
         """
-        done = subprocess.run(  # noqa: S603 -- commands of this file
-            [str(part) for part in command],
-            cwd=self.folder,
-            env=self._environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            sys.exit(f"{done.stdout}\nposewatch: failed on the wheel: {' '.join(done.args)}")
-        return done.stdout
+        return run(self.bin / program, *arguments, cwd=self.folder, env=self._environ)
 
-    def pip(self, *arguments: str | Path) -> str:
-        """Run the developers' pip on this environment."""
-        pip = (sys.executable, "-m", "pip", "--python", self.bin / "python")
-        return self.run(*pip, *arguments)
+    def pip(self, *arguments: str | Path) -> None:
+        """Run the developers' pip on it: it has none of its own yet.
+
+        Raises:
+            CommandError: it failed.
+        """
+        run(sys.executable, "-m", "pip", "--python", self.bin / "python", *arguments)
 
 
 def build(folder: Path) -> Path:
@@ -84,10 +80,7 @@ def build(folder: Path) -> Path:
             shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, copy / name)
-    subprocess.run(  # noqa: S603 -- our own environment's pip
-        [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "-w", str(folder), str(copy)],
-        check=True,
-    )
+    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder, copy)
     shutil.rmtree(copy)
     (wheel,) = folder.glob("*.whl")
     return wheel
@@ -102,38 +95,48 @@ def files(folder: Path) -> set[Path]:
     }
 
 
-def main() -> None:
-    """Build, install, and try it out.
+def check(folder: Path) -> None:
+    """Build, install, and try it out, in an empty folder.
 
     Raises:
-        SystemExit: something is wrong with the wheel; the message says what.
+        CommandError: something failed; the message has what it printed.
+        WheelError: files are missing.
     """
-    with tempfile.TemporaryDirectory(prefix="posewatch-wheel-") as name:
-        folder = Path(name)
-        say("building the wheel")
-        wheel = build(folder)
-        say(f"installing {wheel.name} in an environment of its own")
-        installed = Installed(folder)
-        python = installed.bin / "python"
-        pinned = ("--constraint", constraints(ROOT))
-        installed.pip("install", "-qq", f"{wheel}[cpu]", *pinned)
-        installed.pip("check")
-        (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
-        for package, source in PACKAGES.items():
-            missing = sorted(map(str, files(source) - files(site / package)))
-            if missing:
-                sys.exit(f"posewatch: not in the wheel, though in {source}: {', '.join(missing)}")
-        installed.run(python, "-W", "error", "-c", IMPORT_ALL, *PACKAGES)
-        installed.run(installed.bin / "posewatch", "--help")
-        if TESTS:
-            # Only now, so that the package was imported without them.
-            installed.pip("install", "-qq", f"{wheel}[cpu,dev]", *pinned)
-            shutil.copy(ROOT / "setup.cfg", folder)
-            ignored = shutil.ignore_patterns("__pycache__", "packaging")
-            shutil.copytree(ROOT / "tests", folder / "tests", ignore=ignored)
-            print(installed.run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS))
-        say(f"{wheel.name} works without the sources")
+    say("building the wheel")
+    wheel = build(folder)
+    say(f"installing {wheel.name} in an environment of its own")
+    installed = Installed(folder)
+    pinned = ("--constraint", constraints(ROOT))
+    installed.pip("install", f"{wheel}[cpu]", *pinned)
+    installed.pip("check")
+    (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
+    for package, source in PACKAGES.items():
+        missing = sorted(map(str, files(source) - files(site / package)))
+        if missing:
+            raise WheelError(f"{source} has what the wheel has not: {', '.join(missing)}")
+    installed.run("python", "-W", "error", "-c", IMPORT_ALL, *PACKAGES)
+    installed.run("posewatch", "--help")
+    # Only now: before, the package had to do without them.
+    say("running the end-to-end tests on it")
+    installed.pip("install", f"{wheel}[cpu,dev]", *pinned)
+    shutil.copy(ROOT / "setup.cfg", folder)
+    ignored = shutil.ignore_patterns("__pycache__", "packaging")
+    shutil.copytree(ROOT / "tests", folder / "tests", ignore=ignored)
+    (folder / "build").symlink_to(ROOT / "build")  # the models that the tests keep there
+    print(installed.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS))
+    say(f"{wheel.name} works without the sources")
+
+
+def main() -> int:
+    """Check the wheel; return the exit status."""
+    with tempfile.TemporaryDirectory(prefix="posewatch-wheel-") as folder:
+        try:
+            check(Path(folder))
+        except (CommandError, WheelError) as error:
+            print(f"{error}\nposewatch: the wheel is not as it should be", file=sys.stderr)
+            return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

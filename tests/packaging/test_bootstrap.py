@@ -12,6 +12,7 @@ import pytest
 
 import bootstrap
 from bootstrap import Environment, fingerprint, set_up, wanted_extras
+from commands import CommandError
 from package_index import BootstrapError, Wheel
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ FAKE_PIP = """
 import json, os, pathlib, shutil, signal, sys, sysconfig, zipfile
 if "--version" in sys.argv:
     sys.exit(0)
+print("the reason")
 log = pathlib.Path(os.environ["FAKE_PIP_LOG"])
 log.write_text(log.read_text() + json.dumps(sys.argv[1:]) + "\\n")
 if "--no-index" in sys.argv:
@@ -60,8 +62,7 @@ class _Checkout:
     def installed_with(self, *extras: str) -> list[str]:
         target = f"{self.root}[{','.join(extras)}]"
         constraints = str(self.root / "packaging" / "constraints.txt")
-        quiet = ["--quiet", "--quiet"]
-        return ["install", *quiet, "--editable", target, "--constraint", constraints]
+        return ["install", "--no-input", "--editable", target, "--constraint", constraints]
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Checkout:
 class TestSetUp:
     def test_a_fresh_checkout_gets_pip_and_posewatch(self, checkout: _Checkout) -> None:
         pip, posewatch = checkout.set_up()
-        assert pip[:-1] == ["install", "--quiet", "--no-index", "--no-deps"]
+        assert pip[:-1] == ["install", "--no-index", "--no-deps"]
         assert posewatch == checkout.installed_with("cpu")
         assert not list(checkout.environment.folder.glob("*.whl"))
 
@@ -138,7 +139,7 @@ class TestSetUp:
         self, checkout: _Checkout, monkeypatch: pytest.MonkeyPatch, end: str, calls_after: int
     ) -> None:
         monkeypatch.setenv("FAKE_PIP_END", end)
-        with pytest.raises(BootstrapError, match="pip says why above"):
+        with pytest.raises(CommandError, match="the reason"):
             checkout.set_up()
         monkeypatch.delenv("FAKE_PIP_END")
         calls = checkout.set_up()
@@ -155,9 +156,8 @@ class TestSetUp:
     ) -> None:
         asked: list[tuple[str, ...]] = []
 
-        def run(_: Environment, *arguments: str, quiet: bool = False) -> int:
+        def run(_: Environment, *arguments: str) -> None:
             asked.append(arguments)
-            return 0 if quiet else 1
 
         monkeypatch.delenv("PIP_FIND_LINKS")
         monkeypatch.setattr(Environment, "_run", run)
@@ -167,8 +167,11 @@ class TestSetUp:
     def test_without_any_pip_the_first_reason_is_told(
         self, checkout: _Checkout, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        def run(_: Environment, *arguments: str) -> None:
+            raise CommandError(arguments, 1, "No module named ensurepip")
+
         monkeypatch.delenv("PIP_FIND_LINKS")
-        monkeypatch.setattr(Environment, "_run", lambda *_, **__: 1)
+        monkeypatch.setattr(Environment, "_run", run)
         with pytest.raises(BootstrapError, match="could not be downloaded"):
             checkout.environment.install_pip()
 
@@ -217,6 +220,16 @@ class TestMain:
         ("error", "ending"),
         [
             (BootstrapError("no index"), (1, "posewatch: no index\n")),
+            (
+                CommandError(("pip",), 2, "No space left"),
+                (
+                    1,
+                    (
+                        "No space left\npip ended with status 2\n"
+                        "posewatch: the set-up failed; the reason is above\n"
+                    ),
+                ),
+            ),
             (PermissionError(13, "no", "/x"), (1, "posewatch: no permission to write /x\n")),
             (KeyboardInterrupt(), (130, "\nposewatch: stopped; the same command starts again\n")),
         ],
