@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EXTRAS = ("cpu", "dev")
-_REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)>=(?P<floor>[0-9.]+)(,<[0-9.]+)?")
+_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(\[[\w,]+\])?>=(?P<floor>[0-9.]+)(,<[0-9.]+)?")
 
 
 class FloorError(Exception):
