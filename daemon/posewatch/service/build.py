@@ -1,0 +1,403 @@
+"""The only place that builds real things out of the other rooms, and takes them down again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import queue
+import signal
+import socket
+import threading
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+from posewatch import __version__, config
+from posewatch.base import logs
+from posewatch.base.backoff import Backoff, Retries
+from posewatch.base.clock import Clock, SystemClock
+from posewatch.base.errors import (
+    SettingsError,
+    UnavailableError,
+)
+from posewatch.base.logs import fields
+from posewatch.base.metrics import Metrics
+from posewatch.cache import InputCache
+from posewatch.claims.claims import Claims, Owner
+from posewatch.claims.observer import Observer
+from posewatch.models.cache import ModelCache
+from posewatch.service.daemon import Ask, Daemon, Hint, Message, Overview, Parts, Trouble
+from posewatch.service.http import HttpServer
+from posewatch.service.notify import Notifier, SilentNotifier, Watchdog, notifier, watchdog_interval
+from posewatch.service.pages import Check, Pages, Readiness
+from posewatch.service.progress import Progress
+from posewatch.stages.pose import MediaPipePose
+from posewatch.storage.posix import PosixStorage
+from posewatch.storage.probe import probe
+from posewatch.vision.decoder import Decoder
+from posewatch.vision.engine import BatchingEngine, Device, Engine, OnnxEngine
+from posewatch.vision.holistic import Holistic, Mode
+from posewatch.vision.video import DecodeLimits
+from posewatch.watch.inotify import LocalWrites
+from posewatch.watch.scan import FolderReader, Scanner
+from posewatch.worker.decoders import Decoders
+from posewatch.worker.heart import Heart
+from posewatch.worker.job import Runner
+from posewatch.worker.publish import PASSING
+from posewatch.worker.workshop import Workshop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+log = logging.getLogger(__name__)
+
+MODEL = "mediapipe-holistic"
+
+PATIENCE = 30.0
+"""Seconds that one turn of the loop may take; see `service.progress`."""
+
+LOADING = 600.0
+"""Seconds that loading the networks may take: a GPU compiles kernels at its first start."""
+
+LIVE = {"watch", "work", "claims", "recipe", "log"}
+"""Sections of the settings that a reload takes over; of these, `FIXED` stay as well."""
+
+FIXED = {
+    ("watch", "inotify"),
+    ("watch", "suffixes"),
+    ("work", "device"),
+    ("work", "batch"),
+    ("claims", "ttl"),
+}
+"""Settings that only a restart takes over."""
+
+CPU = "CPUExecutionProvider"
+
+SOFTWARE = {
+    "av": ("av",),
+    "numpy": ("numpy",),
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "opencv": ("opencv-python-headless", "opencv-python"),
+}
+"""What takes part in making results, and the packages that it comes in."""
+
+
+def system_clock() -> Clock:
+    """The clock of this machine."""
+    return SystemClock()
+
+
+def open_folder(folder: Path, config_file: Path | None) -> tuple[PosixStorage, config.Settings]:
+    """The folder and the settings, for the commands that need no daemon.
+
+    Raises:
+        SettingsError: there is no such folder, or a setting is wrong.
+    """
+    return PosixStorage(folder), config.load(config_file)
+
+
+def serve(load: Callable[[], config.Settings], folder: Path | None) -> None:
+    """Run the daemon until it is stopped.
+
+    Args:
+        load: reads the settings; called again for SIGHUP.
+        folder: the watched folder; wins over the settings.
+
+    Raises:
+        SettingsError, ModelError: it cannot begin.
+    """
+    settings = load()
+    logs.configure(settings.log.style, settings.log.level)
+    clock = SystemClock()
+    house = _House(settings, _folder(settings, folder), clock, notifier(os.environ, clock))
+    with house.open(load, until_idle=False, show=lambda _overview: None) as daemon:
+        daemon.run()
+    log.info("stopped")
+
+
+def drain(
+    settings: config.Settings, folder: Path | None, show: Callable[[Overview], None]
+) -> Overview:
+    """Work a folder off.
+
+    Args:
+        settings: the settings.
+        folder: the folder; wins over the settings.
+        show: told where everything stands, about once a second.
+
+    Raises:
+        SettingsError, ModelError: it cannot begin.
+    """
+    logs.configure(settings.log.style, settings.log.level)
+    house = _House(settings, _folder(settings, folder), SystemClock(), SilentNotifier())
+    with house.open(lambda: settings, until_idle=True, show=show) as daemon:
+        return daemon.run()
+
+
+def _folder(settings: config.Settings, given: Path | None) -> Path:
+    folder = given or settings.folder
+    if folder is None:
+        raise SettingsError(
+            "no folder to watch",
+            hint="Name it: posewatch run FOLDER, or set folder in the settings",
+        )
+    return folder
+
+
+class _House:
+    """Everything that one daemon is made of."""
+
+    def __init__(
+        self, settings: config.Settings, folder: Path, clock: Clock, told: Notifier
+    ) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._clock = clock
+        self._notifier = told
+        self._metrics = Metrics()
+        self._progress = Progress(clock, PATIENCE)
+        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._daemon: Daemon | None = None
+        self._doing = "starting"
+
+    @contextmanager
+    def open(
+        self,
+        load: Callable[[], config.Settings],
+        *,
+        until_idle: bool,
+        show: Callable[[Overview], None],
+    ) -> Iterator[Daemon]:
+        """Build it, from the ground up; what was built is taken down in reverse order."""
+        settings, clock, metrics = self._settings, self._clock, self._metrics
+        with ExitStack() as stack:
+            if settings.http.enabled and not until_idle:
+                self._serve_http(stack)
+            self._feed_watchdog(stack)
+            storage = self._open_storage(wait=not until_idle)
+            recipe = self._open_recipe(stack)
+            observer = Observer()
+            owner = Owner(socket.gethostname(), os.getpid(), _boot_id())
+            claims = Claims(storage, clock, owner, settings.claims.ttl, observer)
+            heart = Heart(clock, metrics)
+            stack.callback(heart.close)
+            cache = self._open_cache()
+            stack.callback(cache.close)
+            decoders = Decoders(self._make_decoder, settings.work.videos_in_flight)
+            stack.callback(decoders.close)
+            runner = Runner(
+                storage=storage,
+                claims=claims,
+                heart=heart,
+                cache=cache,
+                decoders=decoders,
+                recipe=recipe(settings.recipe),
+                max_attempts=settings.claims.max_attempts,
+                clock=clock,
+                metrics=metrics,
+                host=owner.host,
+                troubled=lambda error: self._inbox.put(Trouble(error)),
+            )
+
+            def reload(now: config.Settings) -> tuple[config.Settings, Runner]:
+                wanted = _adopt(now, load())
+                logs.configure(wanted.log.style, wanted.log.level)
+                decoders.resize(wanted.work.videos_in_flight)
+                return wanted, replace(
+                    runner,
+                    recipe=recipe(wanted.recipe),
+                    max_attempts=wanted.claims.max_attempts,
+                )
+
+            reader = FolderReader(storage, settings.watch.suffixes, clock)
+            scanner = Scanner(reader, self._inbox.put)
+            stack.callback(scanner.close)
+            if settings.watch.inotify and not until_idle:
+                self._listen(storage, stack)
+            parts = Parts(
+                storage=storage,
+                observer=observer,
+                workshop=Workshop(self._inbox.put),
+                heart=heart,
+                clock=clock,
+                metrics=metrics,
+                progress=self._progress,
+                notifier=self._notifier,
+                request_scan=scanner.request,
+                reload=reload,
+                show=show,
+            )
+            self._daemon = Daemon(parts, settings, runner, self._inbox, until_idle=until_idle)
+            stack.enter_context(self._signals(reloadable=not until_idle))
+            self._notifier.ready()
+            log.info("watching", extra=fields(folder=str(self._folder), version=__version__))
+            yield self._daemon
+
+    def _serve_http(self, stack: ExitStack) -> None:
+        pages = Pages(
+            self._metrics, self._clock, self._progress.health, self._readiness, self._facts
+        )
+        http = self._settings.http
+        stack.callback(HttpServer(pages.answer, http.host, http.port).close)
+
+    def _readiness(self) -> Readiness:
+        if self._daemon is None:
+            return Readiness((Check("start", ok=False, detail=self._doing),))
+        return self._daemon.readiness()
+
+    def _facts(self) -> Mapping[str, str]:
+        facts = {"version": __version__, "folder": str(self._folder)}
+        if self._daemon is not None:
+            facts["videos"] = str(self._daemon.overview)
+        return facts
+
+    def _feed_watchdog(self, stack: ExitStack) -> None:
+        interval = watchdog_interval(os.environ)
+        if interval is not None:
+            watchdog = Watchdog(self._notifier, self._progress, self._clock, interval)
+            watchdog.start()
+            stack.callback(watchdog.close)
+
+    def _open_storage(self, *, wait: bool) -> PosixStorage:
+        """The folder, once it can be used safely."""
+        self._doing = "looking at the folder"
+        retries = Retries(Backoff(first=1.0, limit=60.0), Random())  # noqa: S311 -- jitter
+        never = threading.Event()
+        while True:
+            try:
+                storage = PosixStorage(self._folder)
+                probe(storage, storage.backing)
+            except PASSING as error:
+                self._doing = str(error)
+                if not wait:
+                    raise SettingsError(error.message, hint=error.hint) from error
+                delay = retries.failed()
+                if retries.failures == 1:
+                    log.exception("the folder cannot be used yet")
+                self._notifier.status(str(error))
+                self._notifier.extend_timeout(delay + PATIENCE)
+                with self._progress.during("waiting for the folder", delay):
+                    self._clock.wait(never, delay)
+            else:
+                if retries.failures:
+                    log.info("the folder can be used now")
+                return storage
+
+    def _open_recipe(self, stack: ExitStack) -> Callable[[config.RecipeSettings], MediaPipePose]:
+        """Load the networks; the answer makes recipes of them."""
+        self._doing = "loading the networks"
+        work = self._settings.work
+        model = ModelCache().require(MODEL)
+        self._notifier.extend_timeout(LOADING)
+        with self._progress.during(self._doing, LOADING):
+            networks = {
+                network.name: model.network(network.name) for network in model.card.networks
+            }
+            onnx = OnnxEngine(networks, device=Device(work.device))
+        engine: Engine = onnx
+        if onnx.provider != CPU:
+            # One copy of the networks, fed by all videos in flight.
+            engine = stack.enter_context(BatchingEngine(onnx, max_batch=work.batch))
+        software = {name: _version_of(*packages) for name, packages in SOFTWARE.items()}
+        self._metrics.describe_build(
+            version=__version__,
+            python=platform.python_version(),
+            onnxruntime=software["onnxruntime"],
+            provider=onnx.provider,
+        )
+        log.info(
+            "the networks are loaded",
+            extra=fields(model=MODEL, provider=onnx.provider, reason=onnx.fallback)
+            if onnx.fallback
+            else fields(model=MODEL, provider=onnx.provider),
+        )
+
+        def recipe(settings: config.RecipeSettings) -> MediaPipePose:
+            return MediaPipePose(
+                Holistic(engine, Mode(settings.mode.value)),
+                models=model.digests,
+                software=software,
+                provider=onnx.provider,
+                batch=work.batch,
+            )
+
+        return recipe
+
+    def _open_cache(self) -> InputCache:
+        cache = self._settings.cache
+        path = cache.path or config.user_cache("inputs", environ=os.environ)
+        self._metrics.cache_limit_bytes.set(cache.limit_bytes)
+        return InputCache(path, cache.limit_bytes, self._metrics.cache_bytes.set)
+
+    def _make_decoder(self) -> Decoder:
+        decode = self._settings.decode
+        limits = DecodeLimits(max_pixels=decode.max_pixels, memory_bytes=decode.memory_bytes)
+        return Decoder(limits=limits, stall_seconds=decode.stall_seconds, clock=self._clock)
+
+    def _listen(self, storage: PosixStorage, stack: ExitStack) -> None:
+        try:
+            writes = LocalWrites(self._folder, lambda key: self._inbox.put(Hint(key)))
+        except UnavailableError:
+            log.exception("only scans will find new videos")
+            return
+        stack.callback(writes.close)
+        if storage.backing.network:
+            log.info(
+                "videos that other machines write are found by scans only",
+                extra=fields(reason=f"the folder is on {storage.backing.fstype}"),
+            )
+
+    @contextmanager
+    def _signals(self, *, reloadable: bool) -> Iterator[None]:
+        """Signals become messages."""
+
+        def take(number: int, _frame: object) -> None:
+            self._inbox.put(Ask.RELOAD if number == signal.SIGHUP else Ask.STOP)
+
+        taken = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if reloadable else [])]
+        before = {number: signal.signal(number, take) for number in taken}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _adopt(now: config.Settings, wanted: config.Settings) -> config.Settings:
+    """The settings after a reload: what can change does, and the rest is told of."""
+    adopted = now
+    for section in type(now).model_fields:
+        old, new = getattr(now, section), getattr(wanted, section)
+        if old == new:
+            continue
+        if section not in LIVE:
+            log.warning("a restart is needed to change it", extra=fields(setting=section))
+            continue
+        fixed = {name: getattr(old, name) for part, name in FIXED if part == section}
+        for name, value in fixed.items():
+            if getattr(new, name) != value:
+                setting = f"{section}.{name}"
+                log.warning("a restart is needed to change it", extra=fields(setting=setting))
+        adopted = adopted.model_copy(update={section: new.model_copy(update=fixed)})
+    return adopted
+
+
+def _version_of(*packages: str) -> str:
+    """The version of the first of these packages that is installed."""
+    for package in packages:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return "unknown"
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,486 @@
+"""The loop: what was noticed comes in, jobs go out.
+
+Threads and who owns what: the loop runs in the main thread and alone owns the catalog, the
+workshop and every decision. Everybody else (watchdog's thread, the scanner, job threads, the signal
+handlers) only puts a message into the inbox, a `SimpleQueue`, whose `put` is safe even inside of a
+signal handler. One `turn` of the loop takes in what has arrived, claims what is ready, and reports;
+then it sleeps until a message or the next moment that it knows of.
+
+How it stops: SIGTERM or SIGINT gives back what has not begun and lets the running videos finish for
+`[work] grace` seconds, then gives those back too; a second signal does that at once. A job that
+hangs in a dead mount is left behind after `ABANDON` seconds more: its claim goes stale.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+from dataclasses import dataclass
+from enum import Enum, auto
+from random import Random
+from typing import TYPE_CHECKING
+
+from posewatch.base.backoff import Backoff, Retries
+from posewatch.base.errors import PosewatchError, StorageError, UnavailableError, UnmountedError
+from posewatch.base.logs import fields
+from posewatch.base.metrics import HintSource, Outcome, StorageFault, Success, VideoState
+from posewatch.base.once import Once
+from posewatch.catalog import Catalog, Held, Rules, State
+from posewatch.claims.observer import Observer
+from posewatch.claims.survey import SeenLock, hidden_to_sweep, locks_to_sweep, survey
+from posewatch.formats import names
+from posewatch.service.pages import Check, Readiness
+from posewatch.watch.scan import Scan
+from posewatch.worker.cancel import Stop
+from posewatch.worker.job import Ending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from posewatch.base.clock import Clock
+    from posewatch.base.metrics import Metrics
+    from posewatch.config import Settings
+    from posewatch.service.notify import Notifier
+    from posewatch.service.progress import Progress
+    from posewatch.storage.contract import Storage
+    from posewatch.worker.heart import Heart
+    from posewatch.worker.job import Runner
+    from posewatch.worker.workshop import Workshop
+
+log = logging.getLogger(__name__)
+
+ABANDON = 10.0
+"""Seconds that cancelled jobs get to end."""
+
+TURN = 1.0
+"""Seconds between two turns at most, so that health, status and progress stay fresh."""
+
+DRAIN_INTERVAL = 1.0
+"""Seconds between scans of `--until-idle` at most: somebody is waiting."""
+
+
+class Ask(Enum):
+    """What a signal asks for."""
+
+    STOP = auto()
+    RELOAD = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Somebody saw that this file was written."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """The folder refuses a job something; None when that has passed."""
+
+    error: StorageError | None
+
+
+Message = Ask | Hint | Trouble | Scan | StorageError | Ending
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Where everything stands, in numbers.
+
+    Attributes:
+        videos: in the folder.
+        done: with results.
+        failed: with a failure.
+        in_flight: worked on here.
+        frames: worked on by this process.
+        frames_per_second: of this process, since its first claim.
+        seconds_left: a guess from the pace so far; None when there is no pace yet.
+    """
+
+    videos: int = 0
+    done: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    frames: int = 0
+    frames_per_second: float = 0.0
+    seconds_left: float | None = None
+
+    @property
+    def finished(self) -> int:
+        """Done or failed."""
+        return self.done + self.failed
+
+    @property
+    def waiting(self) -> int:
+        """Neither finished nor in flight here."""
+        return self.videos - self.finished - self.in_flight
+
+    def __str__(self) -> str:
+        pace = f", {self.frames_per_second:.1f} frames/s" if self.frames_per_second else ""
+        return (
+            f"{self.in_flight} in flight, {self.waiting} waiting, {self.done} done, "
+            f"{self.failed} failed{pace}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the loop drives; built by `service.build`.
+
+    Attributes:
+        storage: the folder.
+        observer: how long locks have been unchanged; shared with the claims.
+        workshop: runs jobs.
+        heart: renews claims, and knows how far jobs are.
+        clock: the time.
+        metrics: the numbers.
+        progress: where the loop shows that it lives.
+        notifier: who wants to know.
+        request_scan: asks for a scan, which comes as a message.
+        reload: reads the settings again, and takes over what can change while it runs; returns
+            them and the runner of the next jobs.
+        show: told where everything stands, about once a second.
+    """
+
+    storage: Storage
+    observer: Observer
+    workshop: Workshop
+    heart: Heart
+    clock: Clock
+    metrics: Metrics
+    progress: Progress
+    notifier: Notifier
+    request_scan: Callable[[], None]
+    reload: Callable[[Settings], tuple[Settings, Runner]]
+    show: Callable[[Overview], None]
+
+
+class Daemon:
+    """The loop.
+
+    Args:
+        parts: what it drives.
+        settings: the settings to begin with.
+        runner: does the jobs to begin with.
+        inbox: where messages arrive.
+        until_idle: whether to end when everything is done or failed.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        settings: Settings,
+        runner: Runner,
+        inbox: queue.SimpleQueue[Message],
+        *,
+        until_idle: bool,
+    ) -> None:
+        self._parts = parts
+        self._settings = settings
+        self._runner = runner
+        self._inbox = inbox
+        self._until_idle = until_idle
+        self._catalog = Catalog(_rules(settings, runner))
+        self._hidden_observer = Observer()
+        self._once = Once(parts.clock)
+        self._retries = Retries(Backoff(first=1.0, limit=60.0), Random())  # noqa: S311 -- jitter
+        self._next_scan = parts.clock.monotonic()
+        self._scanning = False
+        self._fresh = False
+        self._hold_until = 0.0
+        self._trouble: StorageError | None = None
+        self._scanned = False
+        self._stop_at: float | None = None
+        self._first_claim: float | None = None
+        self._finished_here = 0
+        self._frames = 0
+        self._reported = -TURN
+        self._overview = Overview()
+
+    # For other threads to read: each is one reference, replaced as a whole.
+
+    @property
+    def overview(self) -> Overview:
+        """Where everything stood a moment ago."""
+        return self._overview
+
+    def readiness(self) -> Readiness:
+        """Whether videos can be worked on."""
+        trouble = self._trouble
+        folder = "" if trouble is None else str(trouble)
+        return Readiness(
+            (
+                Check("folder", trouble is None, folder),
+                Check("first scan", self._scanned, "" if self._scanned else "not done yet"),
+                Check(
+                    "running", self._stop_at is None, "" if self._stop_at is None else "stopping"
+                ),
+            )
+        )
+
+    # The loop
+
+    def run(self) -> Overview:
+        """Turn until asked to stop, or idle where that was asked for."""
+        while not self._over():
+            self.turn()
+            self._sleep()
+        self._report(self._parts.clock.monotonic())
+        return self._overview
+
+    def turn(self) -> None:
+        """One turn: take in what has arrived, hand out jobs, report."""
+        clock = self._parts.clock
+        while True:
+            try:
+                message = self._inbox.get_nowait()
+            except queue.Empty:
+                break
+            self._take(message, clock.monotonic())
+        now = clock.monotonic()
+        if self._stop_at is None:
+            if now >= self._next_scan and not self._scanning:
+                self._scanning, self._fresh = True, True
+                self._parts.request_scan()
+            self._hand_out(now)
+        elif now >= self._stop_at:
+            self._parts.workshop.give_back(Stop.SHUTDOWN, "the time to finish is over", begun=True)
+        self._parts.progress.mark()
+        if now >= self._reported + TURN:
+            self._report(now)
+
+    def _over(self) -> bool:
+        if self._stop_at is not None:
+            late = self._parts.clock.monotonic() >= self._stop_at + ABANDON
+            if late and len(self._parts.workshop):
+                log.error("jobs hang; their claims are left to go stale")
+            return late or not len(self._parts.workshop)
+        idle = self._scanned and self._fresh and not self._scanning
+        nothing_open = self._catalog.open == 0 and not len(self._parts.workshop)
+        return self._until_idle and idle and nothing_open
+
+    def _sleep(self) -> None:
+        now = self._parts.clock.monotonic()
+        until = now + TURN
+        if self._stop_at is None:
+            moments = [self._catalog.next_ready(now), None if self._scanning else self._next_scan]
+            until = min([until, *(moment for moment in moments if moment is not None)])
+        else:
+            until = min(until, max(self._stop_at, now + 0.1))
+        try:
+            message = self._inbox.get(timeout=max(until - now, 0.0))
+        except queue.Empty:
+            return
+        self._take(message, self._parts.clock.monotonic())
+
+    # What comes in
+
+    def _take(self, message: Message, now: float) -> None:
+        match message:
+            case Hint(key):
+                self._take_hint(key, now)
+            case Scan():
+                self._take_scan(message, now)
+            case Ending():
+                self._take_ending(message, now)
+            case Trouble(error):
+                self._note_trouble(error, now)
+            case StorageError():
+                self._scanning = False
+                self._next_scan = now + self._interval()
+                self._parts.metrics.scans[Success.FAILED].inc()
+                self._note_trouble(message, now)
+            case Ask.STOP:
+                self._take_stop(now)
+            case Ask.RELOAD:
+                self._take_reload()
+
+    def _take_hint(self, key: str, now: float) -> None:
+        if not names.is_input(key, self._catalog.rules.suffixes):
+            return
+        self._parts.metrics.hints[HintSource.INOTIFY].inc()
+        self._fresh = False
+        try:
+            entry = self._parts.storage.stat(key)
+        except StorageError as error:
+            self._note_trouble(error, now)
+            return
+        if entry is None:
+            self._catalog.gone(key)
+        else:
+            self._catalog.closed(key, entry, now)
+
+    def _take_scan(self, scan: Scan, now: float) -> None:
+        self._scanning, self._scanned = False, True
+        self._next_scan = now + self._interval()
+        metrics = self._parts.metrics
+        metrics.scans[Success.OK].inc()
+        metrics.hints[HintSource.SCAN].inc()
+        metrics.scan_duration.observe(scan.ended - scan.began)
+        metrics.scan_files.set(scan.files)
+        if isinstance(self._trouble, UnmountedError | UnavailableError):
+            self._note_trouble(None, now)  # what a scan finds, a scan also finds mended
+        metrics.folder_available.set(1)
+        self._catalog.scanned(scan.listing, now)
+        for key, version, receipt in scan.receipts:
+            self._catalog.receipt_read(key, version, receipt)
+        ttl = self._settings.claims.ttl
+        locks = survey(
+            self._parts.observer, scan.locks, began=scan.listed, ended=scan.ended, ttl=ttl
+        )
+        held = {key: Held.ELSEWHERE for key, seen in locks.items() if not seen[-1].stale}
+        held.update(dict.fromkeys(self._parts.workshop.keys(), Held.HERE))
+        counts = self._catalog.settle_up(held, now)
+        for state in State:
+            metrics.videos[VideoState(state)].set(counts[state])
+        for skipped in scan.skipped:
+            if self._once.due(("skipped", skipped.key)):
+                if skipped.error is None:
+                    log.warning("a link that leaves the folder", extra=fields(file=skipped.key))
+                else:
+                    log.warning(
+                        "a folder that cannot be listed",
+                        exc_info=skipped.error,
+                        extra=fields(file=skipped.key),
+                    )
+        if scan.whole:
+            self._sweep(scan, locks)
+
+    def _sweep(self, scan: Scan, locks: Mapping[str, list[SeenLock]]) -> None:
+        """Remove what the dead have left and nobody needs."""
+        storage = self._parts.storage
+        needed = {*locks, *self._parts.workshop.keys()}
+        try:
+            for lock in locks_to_sweep(
+                dict(locks), lambda key, _record: self._catalog.finished(key), self._catalog.knows
+            ):
+                storage.remove(lock.lock, lock.content)
+                log.info("a lock of the dead was swept", extra=fields(file=lock.lock))
+            for key in hidden_to_sweep(
+                scan.listing.hidden,
+                needed,
+                self._hidden_observer,
+                began=scan.began,
+                ended=scan.listed,
+                ttl=self._settings.claims.ttl,
+            ):
+                storage.sweep(key)
+                log.debug("a leftover was swept", extra=fields(file=key))
+        except StorageError as error:
+            log.debug("sweeping failed; the next scan tries again", exc_info=error)
+
+    def _take_ending(self, ending: Ending, now: float) -> None:
+        key = ending.job.key
+        self._parts.workshop.ended(key)
+        self._fresh = False
+        if ending.standing is not None:
+            standing = ending.standing
+            self._catalog.receipt_read(standing.key, standing.version, standing.receipt)
+            if standing.receipt is not None:
+                folder, _ = names.split(key)
+                results = standing.receipt.results
+                self._catalog.results_published((folder + r.name, r.size) for r in results)
+        self._catalog.let_go(key, now, wait=ending.wait, bug=ending.bug is not None)
+        if ending.gone:
+            self._catalog.gone(key)
+        elif ending.outcome is None and ending.error is None and ending.standing is None:
+            self._catalog.held_elsewhere(key)
+        if ending.error is not None:
+            self._note_trouble(ending.error, now)
+        if ending.outcome in {Outcome.DONE, Outcome.FAILED}:
+            self._finished_here += 1
+            self._frames += ending.frames
+            self._note_trouble(None, now)
+        if self._until_idle and self._catalog.open == 0:
+            self._next_scan = now
+
+    def _note_trouble(self, error: StorageError | None, now: float) -> None:
+        """The folder refuses something, or does no more."""
+        if error is None:
+            if self._trouble is not None:
+                log.info("the folder works again")
+            self._trouble = None
+            self._retries.succeeded()
+            self._hold_until = now
+            return
+        self._parts.metrics.storage_errors[StorageFault.of(error)].inc()
+        if isinstance(error, UnmountedError):
+            self._parts.metrics.folder_available.set(0)
+        if self._trouble is None or type(self._trouble) is not type(error):
+            log.error("the folder is in trouble; work goes on when it has passed", exc_info=error)
+        self._trouble = error
+        self._hold_until = now + self._retries.failed()
+
+    def _take_stop(self, now: float) -> None:
+        if self._stop_at is not None:
+            self._stop_at = now
+            return
+        grace = self._settings.work.grace
+        log.info("stopping", extra=fields(videos=len(self._parts.workshop), seconds=grace))
+        self._parts.notifier.stopping()
+        self._parts.notifier.extend_timeout(grace + ABANDON)
+        self._stop_at = now + grace
+        self._parts.workshop.give_back(Stop.SHUTDOWN, "it had not begun", begun=False)
+
+    def _take_reload(self) -> None:
+        self._parts.notifier.reloading()
+        try:
+            self._settings, self._runner = self._parts.reload(self._settings)
+        except PosewatchError:
+            log.exception("the settings stay as they were")
+        else:
+            self._catalog.rules = _rules(self._settings, self._runner)
+            self._next_scan = min(self._next_scan, self._parts.clock.monotonic() + self._interval())
+            log.info("the settings were read again")
+        self._parts.notifier.ready()
+
+    # What goes out
+
+    def _hand_out(self, now: float) -> None:
+        work = self._settings.work
+        free = work.videos_in_flight + work.prefetch - len(self._parts.workshop)
+        if free <= 0 or now < self._hold_until:
+            return
+        for job in self._catalog.jobs(now, free):
+            if self._first_claim is None:
+                self._first_claim = now
+            self._catalog.taken(job.key)
+            self._parts.workshop.start(job, self._runner)
+
+    def _interval(self) -> float:
+        interval = self._settings.watch.scan_interval
+        return min(interval, DRAIN_INTERVAL) if self._until_idle else interval
+
+    def _report(self, now: float) -> None:
+        self._reported = now
+        self._overview = self._count(now)
+        self._parts.metrics.videos_in_flight.set(self._overview.in_flight)
+        trouble = self._trouble
+        self._parts.notifier.status(str(trouble) if trouble is not None else str(self._overview))
+        self._parts.show(self._overview)
+
+    def _count(self, now: float) -> Overview:
+        running = [p for p in self._parts.heart.progress().values() if p is not None]
+        frames = self._frames + sum(p.frames for p in running)
+        elapsed = now - self._first_claim if self._first_claim is not None else 0.0
+        videos = len(self._catalog)
+        unfinished = self._catalog.open
+        parts = sum(min(p.frames / p.total, 1.0) for p in running if p.total)
+        pace = (self._finished_here + parts) / elapsed if elapsed > 0 else 0.0
+        return Overview(
+            videos=videos,
+            done=videos - unfinished - self._catalog.failed,
+            failed=self._catalog.failed,
+            in_flight=len(self._parts.workshop),
+            frames=frames,
+            frames_per_second=frames / elapsed if elapsed > 0 else 0.0,
+            seconds_left=max(unfinished - parts, 0.0) / pace if pace > 0 else None,
+        )
+
+
+def _rules(settings: Settings, runner: Runner) -> Rules:
+    return Rules(
+        suffixes=settings.watch.suffixes,
+        recipe_hash=runner.recipe.id.hash,
+        settle=settings.watch.settle,
+    )

@@ -1,0 +1,202 @@
+"""What the files alone tell about a folder, and forgetting failures. Needs no running daemon."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from posewatch.base.errors import ChangedError
+from posewatch.catalog import Catalog, Held, Rules, State
+from posewatch.claims.names import parse_lock
+from posewatch.claims.record import LockRecord, decode
+from posewatch.formats import names, receipt
+from posewatch.watch.scan import FolderReader, Scan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from posewatch.base.clock import Clock
+    from posewatch.formats.receipt import Receipt
+    from posewatch.storage.contract import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A video that somebody holds.
+
+    Attributes:
+        name: the input.
+        host: the machine of the holder.
+        pid: its process.
+        attempt: 1, or more when earlier holders died.
+        since: when it was claimed (UTC, ISO 8601).
+        held_seconds: how long ago that was, by this machine's clock.
+        beat_seconds: how long ago the holder last gave a sign, by this machine's clock.
+        frames: how far it is; None while it is being fetched.
+        total: frames of the video, where its container says.
+    """
+
+    name: str
+    host: str
+    pid: int
+    attempt: int
+    since: str
+    held_seconds: float
+    beat_seconds: float
+    frames: int | None
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A video without results, and why."""
+
+    name: str
+    fault: str
+    message: str
+    hint: str
+    readable_frames: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderStatus:
+    """Where every video of a folder stands.
+
+    Attributes:
+        waiting: not claimed, without results, or with outdated ones.
+        claimed: worked on somewhere.
+        done: with results.
+        failed: with a failure.
+        frames: frames in all results.
+        footage_seconds: playing time of all videos that are done.
+    """
+
+    waiting: list[str] = field(default_factory=list)
+    claimed: list[Claimed] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    frames: int = 0
+    footage_seconds: float = 0.0
+
+    def to_json(self) -> dict[str, object]:
+        """For programs; described in `docs/formats.md`."""
+        counts = {
+            name: len(getattr(self, name)) for name in ("waiting", "claimed", "done", "failed")
+        }
+        return {"counts": counts, **asdict(self)}
+
+
+def folder_status(
+    storage: Storage, suffixes: tuple[str, ...], clock: Clock, alive: Callable[[], None]
+) -> FolderStatus:
+    """Read the whole folder once.
+
+    Args:
+        storage: the folder.
+        suffixes: name endings of videos.
+        clock: the time.
+        alive: called now and then while it goes on.
+
+    Raises:
+        StorageError: the folder could not be read as a whole.
+    """
+    scan = FolderReader(storage, suffixes, clock, alive).scan()
+    receipts = {key: content for key, _, content in scan.receipts if content is not None}
+    holders = _holders(scan)
+    # No recipe is wanted here, so none of them is outdated.
+    catalog = Catalog(Rules(suffixes, recipe_hash=None, settle=0.0, scans=1))
+    now = clock.monotonic()
+    catalog.scanned(scan.listing, now)
+    for key, version, content in scan.receipts:
+        catalog.receipt_read(key, version, content)
+    catalog.settle_up(dict.fromkeys(holders, Held.ELSEWHERE), now)
+    waiting: list[str] = []
+    claimed: list[Claimed] = []
+    done: list[str] = []
+    failed: list[Failed] = []
+    frames, footage = 0, 0.0
+    for key in sorted(catalog.keys()):
+        state = catalog.verdict(key, now).state
+        content = receipts.get(catalog.receipt_key(key))
+        if state is State.ELSEWHERE:
+            claimed.append(_claimed(key, holders[key], clock.wall()))
+        elif state is State.DONE and content is not None:
+            done.append(key)
+            frames += content.work.frames
+            footage += content.work.footage_seconds
+        elif state is State.FAILED and content is not None:
+            failed.append(_failed(key, content))
+        else:
+            waiting.append(key)
+    return FolderStatus(waiting, claimed, done, failed, frames, footage)
+
+
+def _claimed(key: str, holder: LockRecord | None, now: float) -> Claimed:
+    if holder is None:  # not to be read; it is taken over like any silent one
+        return Claimed(key, "?", 0, 1, "", 0.0, 0.0, None, None)
+    return Claimed(
+        name=key,
+        host=holder.host,
+        pid=holder.pid,
+        attempt=holder.attempt,
+        since=holder.since,
+        held_seconds=_seconds_since(holder.since, now),
+        beat_seconds=_seconds_since(holder.beat_at, now),
+        frames=holder.done,
+        total=holder.total,
+    )
+
+
+def _seconds_since(moment: str, now: float) -> float:
+    try:
+        return round(now - datetime.fromisoformat(moment).timestamp(), 1)
+    except ValueError:  # somebody's hands
+        return 0.0
+
+
+def _failed(key: str, content: Receipt) -> Failed:
+    failure = content.failure
+    if failure is None:
+        return Failed(key, "", "its receipt does not say why", "", None)
+    return Failed(key, failure.fault.value, failure.message, failure.hint, failure.readable_frames)
+
+
+def _holders(scan: Scan) -> dict[str, LockRecord | None]:
+    """The record of the newest attempt for each input that has a lock."""
+    newest: dict[str, tuple[int, bytes]] = {}
+    for lock_key, content in scan.locks.items():
+        parsed = parse_lock(lock_key)
+        if parsed is not None and parsed[1] >= newest.get(parsed[0], (0, b""))[0]:
+            newest[parsed[0]] = parsed[1], content
+    return {key: decode(content) for key, (_, content) in newest.items()}
+
+
+def forget_failures(storage: Storage, only: Iterable[str]) -> list[str]:
+    """Remove the recorded failures, so that the videos are tried again.
+
+    Args:
+        storage: the folder.
+        only: the inputs; empty for all of them.
+
+    Returns:
+        The inputs whose failure was removed.
+    """
+    wanted = set(only)
+    forgotten = []
+    for entry in storage.scan(lambda _key: False):
+        if not entry.key.endswith(names.RECEIPT_SUFFIX):
+            continue
+        content = storage.read(entry.key)
+        failure = receipt.decode(content)
+        if failure is None or failure.outcome != "failed":
+            continue
+        key = names.split(entry.key)[0] + failure.input.name
+        if wanted and key not in wanted:
+            continue
+        try:
+            storage.remove(entry.key, content)
+        except ChangedError:  # a daemon was quicker: it is another receipt now
+            continue
+        forgotten.append(key)
+    return sorted(forgotten)

@@ -1,0 +1,110 @@
+"""What is made of each video: the stages, and the digest that names them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from posewatch.vision.decoder import Decoder
+
+Setting = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeId:
+    """The name of a recipe and everything that can change its results.
+
+    Attributes:
+        name: for people and for metrics.
+        settings: what was asked for, and the revision of the code that does it.
+    """
+
+    name: str
+    settings: Mapping[str, Setting]
+
+    @property
+    def hash(self) -> str:
+        """The first 16 hex digits of the sha256 of name and settings."""
+        canonical = json.dumps([self.name, dict(self.settings)], sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a video is.
+
+    Attributes:
+        frames: worked on so far.
+        total: all of them, as the container says; None where it does not.
+    """
+
+    frames: int
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a recipe made of a video.
+
+    Attributes:
+        results: the local file for each result's suffix (`.pose-mediapipe.npz`).
+        frames: frames worked on.
+        seconds: duration of the video.
+        timings: seconds spent in each stage.
+    """
+
+    results: Mapping[str, Path]
+    frames: int
+    seconds: float
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
+class Recipe(Protocol):
+    """A recipe that is ready to run: its networks are loaded."""
+
+    @property
+    def id(self) -> RecipeId:
+        """Its name and settings."""
+
+    @property
+    def software(self) -> Mapping[str, str]:
+        """Versions of the libraries that take part."""
+
+    @property
+    def models(self) -> Mapping[str, str]:
+        """The sha256 of each network."""
+
+    @property
+    def provider(self) -> str:
+        """What the networks run on."""
+
+    def run(
+        self,
+        video: Path,
+        sha256: str,
+        folder: Path,
+        decoder: Decoder,
+        report: Callable[[Progress], None],
+    ) -> Made:
+        """Work on one video. Safe to call from several threads, each with its own decoder.
+
+        Args:
+            video: a local copy that nobody changes.
+            sha256: of the copy.
+            folder: an empty folder for the results.
+            decoder: decodes the video.
+            report: called now and then; what it raises, passes.
+
+        Raises:
+            InputError: the video is at fault.
+            DecoderCrashedError: the decoder died on it.
+        """
+
+    def ours(self, path: Path) -> bool:
+        """Whether a result file was made by posewatch, so that it may be replaced."""

@@ -1,0 +1,168 @@
+"""The reconciling scan: what stands in the folder, in one piece.
+
+Threads: one thread makes scans, one at a time, each when `request` asks for it; it hands the
+result, or the error, to `deliver`, which must only pass it on. It remembers which receipts it has
+read, so that each is read once for each of its versions. The thread ends with `close`, after the
+scan that it is in. A large folder on a slow mount takes minutes to scan; local writes are claimed
+meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from posewatch import catalog
+from posewatch.base.errors import MissingError, StorageError
+from posewatch.formats import names, receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from posewatch.base.clock import Clock
+    from posewatch.formats.receipt import Receipt
+    from posewatch.storage.contract import Entry, Skipped, Storage, Version
+
+
+@dataclass(slots=True)
+class Scan:
+    """What one scan found.
+
+    Attributes:
+        listing: the folder's files.
+        receipts: key, version and content of the receipts that are new or changed since the last
+            scan; the content is None where the file is no receipt.
+        locks: the content of each lock file.
+        skipped: what the listing left out.
+        files: how many files were seen, of any kind.
+        began: when it began, by the monotonic clock.
+        listed: when the listing was there, and the reading of locks began.
+        ended: when all was there.
+    """
+
+    listing: catalog.Listing
+    receipts: list[tuple[str, Version, Receipt | None]] = field(default_factory=list)
+    locks: dict[str, bytes] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+    files: int = 0
+    began: float = 0.0
+    listed: float = 0.0
+    ended: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Whether every folder could be listed, so that what is not there is really gone."""
+        return all(skipped.error is None for skipped in self.skipped)
+
+
+class FolderReader:
+    """Makes scans, one after the other, in the caller's thread.
+
+    Args:
+        storage: the folder.
+        suffixes: name endings of videos.
+        clock: the time.
+        alive: called now and then while a scan goes on.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        suffixes: tuple[str, ...],
+        clock: Clock,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._storage = storage
+        self._suffixes = suffixes
+        self._clock = clock
+        self._alive = alive
+        self._read: dict[str, Version] = {}
+
+    def scan(self) -> Scan:
+        """One whole scan.
+
+        Raises:
+            StorageError: the folder could not be listed as a whole.
+        """
+        began = self._clock.monotonic()
+        count = 0
+        skipped: list[Skipped] = []
+
+        def counted() -> Iterator[Entry]:
+            nonlocal count
+            for entry in self._storage.scan(self._wants_version, skipped.append):
+                count += 1
+                if count % 1000 == 0:
+                    self._alive()
+                yield entry
+
+        scan = Scan(catalog.Listing.of(counted(), self._suffixes), skipped=skipped, began=began)
+        scan.files = count
+        self._read_receipts(scan)
+        scan.listed = self._clock.monotonic()
+        for key in scan.listing.locks:
+            with suppress(MissingError):
+                scan.locks[key] = self._storage.read(key)
+        scan.ended = self._clock.monotonic()
+        return scan
+
+    def _wants_version(self, key: str) -> bool:
+        return catalog.wants_version(key, self._suffixes)
+
+    def _read_receipts(self, scan: Scan) -> None:
+        read: dict[str, Version] = {}
+        for key, version in scan.listing.kept.items():
+            if not key.endswith(names.RECEIPT_SUFFIX):
+                continue
+            if self._read.get(key) != version:
+                self._alive()
+                try:
+                    content = receipt.decode(self._storage.read(key))
+                except MissingError:
+                    continue
+                scan.receipts.append((key, version, content))
+            read[key] = version
+        self._read = read
+
+
+class Scanner:
+    """A thread that scans when asked to.
+
+    Args:
+        reader: does the scanning.
+        deliver: takes each scan, or what stopped it; called from the thread.
+    """
+
+    def __init__(
+        self, reader: FolderReader, deliver: Callable[[Scan | StorageError], None]
+    ) -> None:
+        self._reader = reader
+        self._deliver = deliver
+        self._wanted = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._loop, name="scanner", daemon=True)
+        self._thread.start()
+
+    def request(self) -> None:
+        """Ask for a scan; several requests before it begins are one."""
+        self._wanted.set()
+
+    def close(self) -> None:
+        """End the thread. A scan that hangs in a dead mount is left behind, not waited for."""
+        self._closed = True
+        self._wanted.set()
+        self._thread.join(timeout=5.0)
+
+    def _loop(self) -> None:
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            if self._closed:
+                return
+            try:
+                result: Scan | StorageError = self._reader.scan()
+            except StorageError as error:
+                result = error
+            self._deliver(result)
