@@ -40,3 +40,14 @@ def test_memory_is_bounded_and_the_oldest_is_forgotten() -> None:
     assert len(once._said) == 3
     assert [once.due(i) for i in (999, 998, 997)] == [False, False, False]
     assert once.due(996)
+
+
+def test_what_was_said_lately_is_remembered_longest() -> None:
+    clock = ManualClock()
+    once = Once(clock, again=60, limit=2)
+    assert once.due("a")
+    assert once.due("b")
+    clock.advance(60)
+    assert once.due("a")
+    assert once.due("c")  # "b" was said longest ago
+    assert not once.due("a")

@@ -263,7 +263,7 @@ def test_a_client_that_does_not_read_is_cut_off() -> None:
 
 
 def test_no_more_clients_than_allowed() -> None:
-    server = HttpServer(echo, port=0, limits=Limits(connections=2))
+    server = HttpServer(echo, port=0, limits=Limits(connections=2, read_seconds=60))
     try:
         waiting = [socket.create_connection(server.address, PATIENT) for _ in range(2)]
         assert eventually(lambda: sum(t.name == "http-client" for t in threading.enumerate()) == 2)
