@@ -107,6 +107,7 @@ class _Conversion:
     def emit(self, operator: Operator, kind: str, inputs: list[str], **attributes: object) -> None:
         """Add a node for the operator, and another for the activation fused into it."""
         output = f"t{operator.output}"
+        self.picture_shape(operator.output, output, f"{output}_raw")
         activation = operator.options.get("FusedActivationFunction", "NONE")
         if activation == "NONE":
             self.net.add(kind, inputs, output, **attributes)
@@ -120,6 +121,12 @@ class _Conversion:
             self.net.add("Clip", [raw, zero, six], output)
         else:
             raise self.unsupported(operator, f"the activation {activation}")
+
+    def picture_shape(self, tensor: int, *names: str) -> None:
+        """Note the shape of what is made, if it is a picture."""
+        if len(shape := self.shape(tensor)) == 4:
+            _, height, width, channels = shape
+            self.net.shapes.update(dict.fromkeys(names, (channels, height, width)))
 
     def names(self, operator: Operator) -> list[str]:
         for tensor in operator.inputs:
@@ -151,7 +158,9 @@ class _Conversion:
         if picture.low:
             low = self.net.constant("input_low", np.float32(picture.low))
             value = self.net.add("Add", [value, low], "input_shifted")
-        self.net.add("Transpose", [value], f"t{self.graph.inputs[0]}", perm=_TO_NCHW)
+        name = f"t{self.graph.inputs[0]}"
+        self.net.add("Transpose", [value], name, perm=_TO_NCHW)
+        self.picture_shape(self.graph.inputs[0], name)
 
     def heads(self) -> None:
         tensors = {self.graph.tensors[tensor].name: tensor for tensor in self.graph.outputs}

@@ -5,14 +5,15 @@ Lighter to rewrite than the protocol buffers it ends as. Pictures are NCHW insid
 
 from __future__ import annotations
 
+import graphlib
+import heapq
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-
-from posewatch import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,6 +60,7 @@ class Net:
         nodes: in an order in which they can run.
         constants: values that are known, by name.
         outputs: shapes without the batch axis, by name, in order.
+        shapes: of pictures inside, `(channels, height, width)`, by name of the value.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Net:
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, NDArray[Any]] = field(default_factory=dict)
     outputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
     def add(self, kind: str, inputs: Iterable[str], output: str, **attributes: object) -> str:
         """Append a node; gives the name of its output."""
@@ -74,8 +77,17 @@ class Net:
 
     def constant(self, name: str, value: NDArray[Any] | np.generic) -> str:
         """Add a constant, or find the one of that name; gives its name."""
-        self.constants.setdefault(name, np.ascontiguousarray(value))
+        self.constants.setdefault(name, np.asarray(value, order="C"))
         return name
+
+    def fresh(self, name: str) -> str:
+        """A name like this one that no value has yet."""
+        taken = {node.output for node in self.nodes} | set(self.constants)
+        return next(
+            option
+            for option in (f"{name}_{count}" for count in itertools.count(1))
+            if option not in taken
+        )
 
     def users(self) -> Mapping[str, list[Node]]:
         """Which nodes read each value."""
@@ -88,6 +100,28 @@ class Net:
     def makers(self) -> Mapping[str, Node]:
         """Which node makes each value."""
         return {node.output: node for node in self.nodes}
+
+    def sort(self) -> None:
+        """Put the nodes into an order in which they can run, changing it as little as possible.
+
+        Raises:
+            graphlib.CycleError: there is none.
+        """
+        makers = self.makers()
+        order = {node.output: place for place, node in enumerate(self.nodes)}
+        sorter = graphlib.TopologicalSorter(
+            {node.output: [name for name in node.inputs if name in makers] for node in self.nodes}
+        )
+        sorter.prepare()
+        ready: list[tuple[int, str]] = []
+        nodes: list[Node] = []
+        while sorter.is_active():
+            for name in sorter.get_ready():
+                heapq.heappush(ready, (order[name], name))
+            _, name = heapq.heappop(ready)
+            nodes.append(makers[name])
+            sorter.done(name)
+        self.nodes = nodes
 
     def prune(self) -> None:
         """Drop what no output needs, such as a head for segmentation."""
@@ -121,7 +155,6 @@ class Net:
             opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=IR_VERSION,
             producer_name="posewatch",
-            producer_version=__version__,
         )
         onnx.checker.check_model(model, full_check=True)
         return model

@@ -107,6 +107,7 @@ def _build(card: Card, files: dict[str, bytes], folder: Path, progress: Progress
     """Convert and verify every network into `folder`, and write its manifest."""
     # Only here: the packages that convert are large, and a daemon never needs them.
     from posewatch.models.convert import convert  # noqa: PLC0415 - see above
+    from posewatch.models.mend import mend  # noqa: PLC0415 - see above
     from posewatch.models.tflite_reader import read_graph  # noqa: PLC0415 - see above
     from posewatch.models.verify import verify_network  # noqa: PLC0415 - see above
 
@@ -114,8 +115,9 @@ def _build(card: Card, files: dict[str, bytes], folder: Path, progress: Progress
     made: dict[str, ManifestFile] = {}
     for done, network in enumerate(card.networks):
         progress(Stage.CONVERT, done, total)
-        model = convert(read_graph(files[network.name]), network).to_onnx()
-        data = model.SerializeToString(deterministic=True)
+        net = convert(read_graph(files[network.name]), network)
+        mend(net)
+        data = net.to_onnx().SerializeToString(deterministic=True)
         (folder / file_name(network.name)).write_bytes(data)
         made[network.name] = ManifestFile(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
     progress(Stage.CONVERT, total, total)
