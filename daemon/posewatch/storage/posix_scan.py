@@ -6,7 +6,7 @@ import os
 import stat as modes
 from typing import TYPE_CHECKING
 
-from posewatch.base.errors import UnmountedError
+from posewatch.base.errors import MissingError, UnmountedError
 from posewatch.storage.contract import HIDDEN_PREFIX, Entry, Skipped
 from posewatch.storage.posix_files import version_of
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def leaves(root: Root, path: str) -> bool:
     """Whether a path leads out of the folder, once its symbolic links are followed."""
     home = os.path.realpath(root.path).rstrip("/") + "/"
-    return not os.path.realpath(path).startswith(home)
+    return not (os.path.realpath(path).rstrip("/") + "/").startswith(home)
 
 
 class PosixScan:
@@ -67,36 +67,40 @@ class PosixScan:
                 self._skip(Skipped(prefix, fault))
 
     def _item(self, key: str, item: os.DirEntry[str]) -> Iterator[Entry]:
+        try:
+            yield from self._judged(key, item)
+        except OSError as error:
+            fault = self._root.fault(error, f"look at {key!r}")
+            if not isinstance(fault, MissingError):  # removed since, or a link to nothing
+                self._skip(Skipped(key, fault))
+
+    def _judged(self, key: str, item: os.DirEntry[str]) -> Iterator[Entry]:
         if item.is_symlink():
             yield from self._link(key, item)
         elif not item.is_dir(follow_symlinks=False):
             if self._wants_version(key):
-                yield from self._looked_at(key, item)
+                yield _looked_at(key, item.stat())
             else:
                 yield Entry(key, None, item.is_file(follow_symlinks=False))
         elif item.name.startswith(HIDDEN_PREFIX):
-            yield from self._looked_at(key, item)
+            yield _looked_at(key, item.stat())
         else:
-            if self._wants_version(key):
-                yield from self._looked_at(key, item)
             self._pending.append(key + "/")
+            if self._wants_version(key):
+                yield _looked_at(key, item.stat())
 
     def _link(self, key: str, item: os.DirEntry[str]) -> Iterator[Entry]:
         if leaves(self._root, item.path):
             self._skip(Skipped(key, None))
-        elif not item.is_dir():
-            yield from self._looked_at(key, item)
-
-    def _looked_at(self, key: str, item: os.DirEntry[str]) -> Iterator[Entry]:
-        try:
-            found = item.stat()
-        except FileNotFoundError:  # removed since, or a link to nothing
             return
-        except OSError as error:
-            self._skip(Skipped(key, self._root.fault(error, f"look at {key!r}")))
-            return
-        yield Entry(key, version_of(found), modes.S_ISREG(found.st_mode))
+        found = item.stat()
+        if not modes.S_ISDIR(found.st_mode):
+            yield _looked_at(key, found)
 
     def _skip(self, skipped: Skipped) -> None:
         if self._on_skipped is not None:
             self._on_skipped(skipped)
+
+
+def _looked_at(key: str, found: os.stat_result) -> Entry:
+    return Entry(key, version_of(found), modes.S_ISREG(found.st_mode))

@@ -253,7 +253,7 @@ def remove_tree(files: Files, path: str) -> bool:
             for name in files.listdir(path):
                 held = not _remove(files, posixpath.join(path, name)) or held
             files.rmdir(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # gone, or closed by a rival
             return True
         except OSError as error:
             if error.errno != errno.ENOTEMPTY:
