@@ -238,11 +238,21 @@ def _colour_table(flags: bytes) -> int:
 
 
 def _transport_stream(read_at: ReadAt, size: int) -> Ending:
-    """MPEG-TS has no end, but it is made of packets: plain, with a time code, with correction."""
+    """MPEG-TS has no end, but it is made of packets."""
+    length = packet_length(read_at)
+    if length and size % length:
+        return Ending(End.MISSING, "its last packet is cut")
+    return _UNKNOWN
+
+
+def packet_length(read_at: ReadAt) -> int:
+    """Length of the packets of an MPEG-TS file, found by the byte that each begins with.
+
+    188, with a time code before each packet 192, with a correction code behind each 204; 0 for
+    anything else. FFmpeg recognises short files only by their suffix, which it does not see here.
+    """
     for length, sync in ((188, 0), (192, 4), (204, 0)):
         starts = [read_at(sync + i * length, 1) for i in range(5)]
         if starts[:2] == [b"\x47"] * 2 and set(starts) <= {b"\x47", b""}:
-            if size % length:
-                return Ending(End.MISSING, "its last packet is cut")
-            break
-    return _UNKNOWN
+            return length
+    return 0

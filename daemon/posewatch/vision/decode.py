@@ -5,22 +5,28 @@ through `decoder.Decoder`: a video is somebody else's data, and FFmpeg is a mill
 
 What is promised
     Every frame that the container wants shown is given once, in the order of showing, with the
-    time that the container gives it. What stands before the first key frame of a stream that was
-    cut somewhere (a recorded broadcast) belongs to no picture, and is passed over.
+    time that the container gives it. Recorded broadcasts (MPEG-TS, MPEG-PS) begin anywhere: what
+    stands before their first key frame belongs to no picture, and is passed over.
 
     A video is whole or it is a failure. It is `Fault.TRUNCATED` when its container should go on
     (`container_end`), when samples that an MP4 index names lie behind the end of the file, when
     FLV or MXF declare a longer duration than was found, or, for the containers that declare no
     end, when the very last picture is damaged. It is `Fault.DAMAGED` when any other picture cannot
-    be decoded, or only by guessing at what is missing.
+    be decoded, or only by guessing at what is missing, or when FFmpeg skipped a part of the file
+    to find its way again.
+
+    What nobody can see: an MPEG-TS or MPEG-PS file, or a fragmented MP4 without an index, that was
+    cut exactly between two pictures.
 """
 
 from __future__ import annotations
 
 import errno
+import functools
 import logging
 import math
 import os
+import re
 from collections import deque
 from typing import TYPE_CHECKING, NoReturn
 
@@ -31,7 +37,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from posewatch.base.errors import Fault, InputError
-from posewatch.vision.container_end import End, find_ending
+from posewatch.vision.container_end import End, Ending, find_ending, packet_length
 from posewatch.vision.orientation import Orientation, Turner, orientation_of
 from posewatch.vision.video import SANE_FPS, DecodeLimits, VideoInfo
 
@@ -51,9 +57,20 @@ Left out on purpose: everything that opens other files (hls, dash, concat, image
 pictures, subtitles, bare streams without timestamps, and the containers of old games.
 """
 
-_NO_END = frozenset({"mpegts", "mpeg", "dv"})
+_BEGINS_ANYWHERE = frozenset({"mpegts", "mpeg"})
 _DURATION_IS_DECLARED = frozenset({"flv", "mxf"})
 _DURATION_SLACK = 1.0  # seconds: FLV counts the longest stream, audio too
+
+# FFmpeg logs these, by the part of it that says so, where it goes on as if nothing had happened.
+_SKIPPED = (
+    ("ogg", "CRC mismatch"),
+    ("matroska,webm", "exceeds containing master element"),
+    ("matroska,webm", "invalid as first byte of an EBML number"),
+    ("matroska,webm", "Invalid length"),
+    ("gif", "LZW decode failed"),
+)
+_TOO_LARGE_SAYS = re.compile(r"Picture size (\d+)x(\d+) is invalid")
+_NOT_WORTH_QUOTING = ("whitelist", "Not detecting", "Consider increasing")
 
 _HINT_COPY = "Copy the file again; where it was recorded like this, FFmpeg can rewrite what is left"
 _HINT_DAMAGED = "Copy the file again, or let FFmpeg rewrite it, accepting the gap"
@@ -81,13 +98,14 @@ class VideoReader:
         if size == 0:
             raise InputError(Fault.EMPTY, "the file is empty")
         self._size = size
-        self._ending = find_ending(lambda at, count: os.pread(fd, count, at), size)
+        read_at = functools.partial(_read_at, fd)
+        self._ending = find_ending(read_at, size)
         self._count = 0
         self._last_time = 0.0
         self._last_end = -math.inf
         self._fps = math.nan
         self._frames: Iterator[VideoFrame] = iter(())
-        self._container = self._open(fd)
+        self._container = self._open(fd, "mpegts" if packet_length(read_at) else None)
         try:
             self._stream = self._choose_stream()
             self._frames = self._decoded()
@@ -135,13 +153,14 @@ class VideoReader:
 
     # -- opening ----------------------------------------------------------------------------
 
-    def _open(self, fd: int) -> InputContainer:
+    def _open(self, fd: int, container: str | None) -> InputContainer:
         try:
             # Through "fd:" FFmpeg sees no name, and may open nothing else: no other protocol is
             # allowed, so a playlist, or a reference inside a MOV file, leads nowhere.
             return av.open(
                 "fd:",
                 mode="r",
+                format=container,
                 options={"max_pixels": str(self._limits.max_pixels)},
                 container_options={
                     "fd": str(fd),
@@ -158,12 +177,7 @@ class VideoReader:
             quote = self._messages.quote()
             self._messages.close()
             if self._ending.end is End.MISSING:
-                raise InputError(
-                    Fault.TRUNCATED,
-                    f"the file ends too early: {self._ending.reason}; no frame could be read",
-                    hint=_HINT_COPY,
-                    readable_frames=0,
-                ) from error
+                raise _truncated(self._ending.reason, 0) from error
             raise InputError(
                 Fault.NOT_A_VIDEO,
                 f"this is no video that can be read{quote}",
@@ -175,7 +189,7 @@ class VideoReader:
         streams = [s for s in self._container.streams.video if not _is_picture(s)]
         if not streams:
             if self._ending.end is End.MISSING:
-                self._fail_truncated(0, declared=0)
+                raise _truncated(self._ending.reason, 0)
             raise InputError(
                 Fault.NO_VIDEO_STREAM,
                 "there is no video in this file",
@@ -198,6 +212,7 @@ class VideoReader:
     def _first_frame(self) -> VideoFrame:
         first = next(self._frames, None)
         if first is None:
+            self._refuse_if_said_too_large()
             raise InputError(
                 Fault.NO_FRAMES,
                 f"there is a video stream ({self._stream.codec.name}) without any frame"
@@ -209,10 +224,16 @@ class VideoReader:
         if width * height > self._limits.max_pixels:
             raise InputError(
                 Fault.TOO_LARGE,
-                f"a picture has {width} by {height} pixels, at most {self._limits.max_pixels:,} "
-                "are allowed",
+                f"a picture has {width:,} by {height:,} pixels; {self._limits.max_pixels:,} are "
+                "allowed",
                 hint="Raise the limit, or scale the video down",
             )
+
+    def _refuse_if_said_too_large(self) -> None:
+        """A decoder that meets too large a picture leaves its size only in the log."""
+        for _, text in self._messages.lines:
+            if found := _TOO_LARGE_SAYS.search(text):
+                self._check_size(int(found[1]), int(found[2]))
 
     def _describe(self, first: VideoFrame, orientation: Orientation) -> VideoInfo:
         stream = self._stream
@@ -220,7 +241,7 @@ class VideoReader:
         if orientation.transposed:
             width, height = height, width
         rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
-        sane = (float(rate) for rate in rates if rate and 0 < rate <= SANE_FPS)
+        sane = (float(rate) for rate in rates if rate and 1 / SANE_FPS <= rate <= SANE_FPS)
         duration: float | None = None
         if stream.duration is not None and stream.time_base is not None:
             duration = float(stream.duration * stream.time_base)
@@ -244,12 +265,12 @@ class VideoReader:
     def _decoded(self) -> Iterator[VideoFrame]:
         """Whole frames, one after the other; raises `InputError` at the first that is not."""
         stream = self._stream
-        trusts_flag = self._container.format.name not in _NO_END
-        key_frame_seen = False
+        begins_anywhere = self._container.format.name in _BEGINS_ANYWHERE
+        key_frame_seen = not begins_anywhere
         packets = self._packets()
         for packet in packets:
             key_frame_seen |= packet.is_keyframe
-            if packet.size and packet.is_corrupt and trusts_flag:
+            if packet.size and packet.is_corrupt and not begins_anywhere:
                 self._fail_at_frame(packets)
             try:
                 frames = stream.decode(packet if packet.size else None)
@@ -312,13 +333,20 @@ class VideoReader:
 
     def _refuse_if_cut(self) -> None:
         """Fail at once when the file is known to be cut, rather than after an hour of work."""
-        if self._ending.end is End.MISSING or self._samples_behind_the_end():
+        if self._ending.end is not End.MISSING:
+            self._ending = self._samples_behind_the_end() or self._ending
+        if self._ending.end is End.MISSING:
             self._fail_truncated(self._count_readable())
 
-    def _samples_behind_the_end(self) -> bool:
+    def _samples_behind_the_end(self) -> Ending | None:
+        """An MP4 index names the place of every sample, so it knows better than the boxes."""
         if not self._container.format.name.startswith("mov"):
-            return False
-        return any(entry.pos + entry.size > self._size for entry in self._stream.index_entries)
+            return None
+        last = max((entry.pos + entry.size for entry in self._stream.index_entries), default=0)
+        if last <= self._size:
+            return None
+        reason = f"its index reaches to byte {last:,}, the file has {self._size:,}"
+        return Ending(End.MISSING, reason)
 
     def _count_readable(self) -> int:
         try:
@@ -334,9 +362,9 @@ class VideoReader:
         Args:
             rest: the packets that follow; they tell the end of a cut file from its middle.
         """
+        self._refuse_if_said_too_large()
         at_end = self._ending.end is End.UNKNOWN and not any(packet.size for packet in rest)
-        held_back = self._drain()
-        readable = self._count + held_back
+        readable = self._count + self._drain()
         if self._ending.end is End.MISSING or at_end:
             self._fail_truncated(readable)
         raise InputError(
@@ -355,24 +383,45 @@ class VideoReader:
             return 0
 
     def _refuse_if_short(self) -> None:
-        if self._samples_behind_the_end():  # fragments are indexed only as they are reached
+        """What only the end can tell."""
+        if ending := self._samples_behind_the_end():  # fragments are indexed as they are reached
+            self._ending = ending
             self._fail_truncated(self._count)
         declared = self._container.duration
         if self._container.format.name in _DURATION_IS_DECLARED and declared:
-            start = (self._container.start_time or 0) / 1e6
-            if self._last_end - start < declared / 1e6 - _DURATION_SLACK:
+            end = declared / 1e6 + (self._container.start_time or 0) / 1e6
+            if self._last_end < end - _DURATION_SLACK:
+                reason = f"it should last until {end:.1f} s, and ends at {self._last_end:.1f} s"
+                self._ending = Ending(End.MISSING, reason)
                 self._fail_truncated(self._count)
+        for source, text in self._messages.lines:
+            if any(source == part and phrase in text for part, phrase in _SKIPPED):
+                raise InputError(
+                    Fault.DAMAGED,
+                    f"a part of the file cannot be read (FFmpeg: {text}); {frames(self._count)} "
+                    "could be read",
+                    hint=_HINT_DAMAGED,
+                    readable_frames=self._count,
+                )
 
-    def _fail_truncated(self, readable: int, declared: int | None = None) -> NoReturn:
-        declared = self._stream.frames if declared is None else declared
-        of = f" of {declared:,}" if declared else ""
+    def _fail_truncated(self, readable: int) -> NoReturn:
         reason = self._ending.reason or "its last picture is not complete"
-        raise InputError(
-            Fault.TRUNCATED,
-            f"the file ends too early: {reason}; {readable:,}{of} frames could be read",
-            hint=_HINT_COPY,
-            readable_frames=readable,
-        )
+        raise _truncated(reason, readable, self._stream.frames)
+
+
+def _truncated(reason: str, readable: int, declared: int = 0) -> InputError:
+    could = f"{readable:,} of {frames(declared)}" if declared else frames(readable)
+    return InputError(
+        Fault.TRUNCATED,
+        f"the file ends too early: {reason}; {could} could be read",
+        hint=_HINT_COPY,
+        readable_frames=readable,
+    )
+
+
+def frames(count: int) -> str:
+    """A number of frames in words."""
+    return "1 frame" if count == 1 else f"{count:,} frames"
 
 
 def too_much_memory(limits: DecodeLimits) -> InputError:
@@ -384,24 +433,40 @@ def too_much_memory(limits: DecodeLimits) -> InputError:
     )
 
 
+def _read_at(fd: int, at: int, count: int) -> bytes:
+    return os.pread(fd, count, at)
+
+
 def _is_picture(stream: VideoStream) -> bool:
     """Whether a stream is the cover of an album."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 class _Messages(logging.Handler):
-    """The last few lines that FFmpeg logged as errors, for our own error message."""
+    """What FFmpeg logged as errors: the last lines, and those that mean more than they say."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self._lines: deque[str] = deque(maxlen=4)
+        self._last: deque[tuple[str, str]] = deque(maxlen=8)
+        self._kept: dict[tuple[str, str], None] = {}
         logger = logging.getLogger("libav")
         logger.propagate = False
         logger.addHandler(self)
         av.logging.set_level(av.logging.ERROR)
+        av.logging.set_skip_repeated(False)  # it would tell of one video's repetitions in the next
+
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        """Which part of FFmpeg said it, and what."""
+        return [*self._kept, *self._last]
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(record.getMessage())
+        line = (record.name.removeprefix("libav."), record.getMessage())
+        self._last.append(line)
+        if any(line[0] == part and phrase in line[1] for part, phrase in _SKIPPED):
+            self._kept.setdefault(line)
+            if len(self._kept) > 8:
+                del self._kept[line]
 
     def close(self) -> None:
         logging.getLogger("libav").removeHandler(self)
@@ -409,4 +474,5 @@ class _Messages(logging.Handler):
 
     def quote(self) -> str:
         """What FFmpeg said last, to be added to a message; empty where it said nothing."""
-        return f" (FFmpeg: {self._lines[-1]})" if self._lines else ""
+        worth = [t for _, t in self._last if not any(word in t for word in _NOT_WORTH_QUOTING)]
+        return f" (FFmpeg: {worth[-1]})" if worth else ""

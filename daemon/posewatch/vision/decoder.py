@@ -54,6 +54,10 @@ class DecodingCancelledError(PosewatchError):
     """`Decoder.cancel` was called."""
 
 
+class DecoderStartError(PosewatchError):
+    """The decoder process does not even start; no video is to blame."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Some frames in a row.
@@ -114,8 +118,9 @@ class Decoder:
         self._stall_seconds = stall_seconds
         self._clock = clock
         self._ring = _Ring(limits.ring_bytes)
-        self._lock = threading.Lock()  # guards the two below, for `cancel`
+        self._lock = threading.Lock()  # guards the three below, for `cancel`
         self._child: _Child | None = None
+        self._reading = False
         self._cancelled = False
         self._frames = 0
         self._between_videos = True
@@ -139,6 +144,8 @@ class Decoder:
             DecodingCancelledError: see `cancel`.
         """
         fd = _open_regular(path)
+        with self._lock:
+            self._reading, self._cancelled = True, False
         try:
             self._frames = 0
             self._between_videos = False
@@ -151,18 +158,26 @@ class Decoder:
                 child = self._running_child()
                 self._send(child, {"kind": "open"}, fd)
             message = self._receive(child)
-            yield Video(self, self._parse(message))
+            with self._sensible():
+                info = messages.parse_info(message, self._limits)
+            yield Video(self, info)
         finally:
             os.close(fd)
+            with self._lock:
+                self._reading = False
             if not self._between_videos:
                 self._stop_child()
 
     def cancel(self) -> None:
-        """Stop for good, from any thread: what is being read, and every later call, raises."""
+        """Stop the video that is being read, from any thread: its reader gets an error at once.
+
+        Does nothing between two videos; the next one is not harmed.
+        """
         with self._lock:
-            self._cancelled = True
-            if self._child is not None:
-                self._child.kill()
+            if self._reading:
+                self._cancelled = True
+                if self._child is not None:
+                    self._child.kill()
 
     def close(self) -> None:
         """End the decoder process. Images that were given stay readable, not meaningful."""
@@ -180,12 +195,8 @@ class Decoder:
         index = 0
         while not last:
             message = self._receive(child)
-            if message["kind"] != "chunk":
-                self._broken(f"it sent {message['kind']!r} where a chunk was due")
-            last = bool(message["last"])
-            count = int(message["frames"])
-            if not 0 <= count <= layout.frames:
-                self._broken(f"it claims {count} frames in {layout.frames} places")
+            with self._sensible():
+                count, last = messages.parse_chunk(message, layout)
             self._between_videos = last
             self._frames += count
             if count:
@@ -194,12 +205,6 @@ class Decoder:
             if not last:
                 self._send(child, {"kind": "next"})
             index = (index + 1) % messages.BUFFERS
-
-    def _parse(self, message: messages.Message) -> VideoInfo:
-        try:
-            return messages.parse_info(message, self._limits)
-        except (KeyError, TypeError, ValueError) as error:
-            self._broken(f"it describes no video ({error})")
 
     def _receive(self, child: _Child) -> messages.Message:
         """The next message, unless the process died, stalls, or says that the video is at fault."""
@@ -219,17 +224,16 @@ class Decoder:
                     readable_frames=self._frames,
                 )
         try:
-            message, fds = messages.receive(child.channel)
+            with self._sensible():
+                message = messages.receive(child.channel)
         except (EOFError, ConnectionResetError):
             self._died(child)
-        except ValueError as error:
-            self._broken(str(error))
-        for fd in fds:
-            os.close(fd)
-        if message["kind"] == "fault":
+        if message["kind"] != "fault":
+            return message
+        with self._sensible():
+            fault = messages.parse_fault(message)
             self._between_videos = not message["last_words"]
-            raise messages.parse_fault(message)
-        return message
+        raise fault
 
     def _send(self, child: _Child, message: messages.Message, *fds: int) -> None:
         try:
@@ -247,9 +251,14 @@ class Decoder:
             + last_words
         )
 
-    def _broken(self, how: str) -> NoReturn:
-        self._stop_child()
-        raise DecoderCrashedError(f"the decoder process makes no sense: {how}")
+    @contextmanager
+    def _sensible(self) -> Iterator[None]:
+        """A process that talks nonsense is as good as dead."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError) as error:
+            self._stop_child()
+            raise DecoderCrashedError(f"the decoder process makes no sense: {error}") from error
 
     # -- the process ------------------------------------------------------------------------
 
@@ -257,9 +266,17 @@ class Decoder:
         with self._lock:
             if self._cancelled:
                 raise DecodingCancelledError("decoding was cancelled")
-            if self._child is None:
-                self._child = _Child(self._limits)
-            return self._child
+            if self._child is not None:
+                return self._child
+            child = self._child = _Child(self._limits)
+        try:
+            self._receive(child)  # "ready"
+        except (DecoderCrashedError, InputError) as error:
+            raise DecoderStartError(
+                f"the decoder process does not start: {error.message}",
+                hint="Is the memory limit too low, or the installation broken?",
+            ) from error
+        return child
 
     def _stop_child(self) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ descriptors beside it. Pictures travel through shared memory (`Layout`). Nothing
 process says is trusted further than its own video: see `parse_info`.
 
     owner                        decoder process
+                           ←     ready, once
     open (file)            →
                            ←     info, or fault
     start (layout, ring)   →
@@ -45,20 +46,36 @@ def send(channel: socket.socket, message: Message, fds: Sequence[int] = ()) -> N
     socket.send_fds(channel, [json.dumps(message).encode()], list(fds))
 
 
-def receive(channel: socket.socket) -> tuple[Message, list[int]]:
-    """The next message and the file descriptors that came with it.
+def receive(channel: socket.socket) -> Message:
+    """The next message, in the owner.
 
     Raises:
-        EOFError: the other side is gone.
+        EOFError: the decoder process is gone.
         ValueError: what came is no message.
     """
-    data, fds, _, _ = socket.recv_fds(channel, _MESSAGE_BYTES, 2)
+    return _parse(channel.recv(_MESSAGE_BYTES))
+
+
+def receive_with_file(channel: socket.socket) -> tuple[Message, int]:
+    """The next message and the file descriptor beside it (or -1), in the decoder process.
+
+    Raises:
+        EOFError: the owner is gone.
+    """
+    data, fds, _, _ = socket.recv_fds(channel, _MESSAGE_BYTES, 1)
+    return _parse(data), fds[0] if fds else -1
+
+
+def _parse(data: bytes) -> Message:
     if not data:
         raise EOFError
-    message = json.loads(data)
+    try:
+        message = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("no message: nested too deep") from error
     if not isinstance(message, dict) or not isinstance(message.get("kind"), str):
         raise ValueError(f"no message: {data[:80]!r}")  # noqa: TRY004  # its value, not its type
-    return message, fds
+    return message
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +133,11 @@ def fault_message(error: InputError, *, last_words: bool = False) -> Message:
 
 
 def parse_fault(message: Message) -> InputError:
-    """The error that `fault_message` was made from."""
+    """The error that `fault_message` was made from.
+
+    Raises:
+        KeyError, TypeError, ValueError: it was made from none; so too below.
+    """
     return InputError(
         Fault(message["fault"]),
         str(message["message"]),
@@ -154,6 +175,25 @@ def parse_info(message: Message, limits: DecodeLimits) -> VideoInfo:
         pixel_format=str(message["pixel_format"]),
         rotation=int(message["rotation"]),
     )
+
+
+def chunk_message(frames: int, *, last: bool) -> Message:
+    """So many frames are in the next buffer; `last` of them all?"""
+    return {"kind": "chunk", "frames": frames, "last": last}
+
+
+def parse_chunk(message: Message, layout: Layout) -> tuple[int, bool]:
+    """Number of frames, and whether they are the last ones.
+
+    Raises:
+        ValueError: it is no chunk, or one that the ring has no room for.
+    """
+    if message["kind"] != "chunk":
+        raise ValueError(f"{message['kind']!r} came where a chunk was due")
+    frames = int(message["frames"])
+    if not 0 <= frames <= layout.frames:
+        raise ValueError(f"{frames} frames in {layout.frames} places")
+    return frames, bool(message["last"])
 
 
 def _whole(value: Any) -> int | None:  # noqa: ANN401  # it comes out of JSON

@@ -42,10 +42,13 @@ def main(arguments: list[str]) -> None:
         progress[0] += 1
 
     try:
+        messages.send(channel, {"kind": "ready"})
         while _serve(channel, limits, tick):
             pass
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
+    # Its last words are not lost only if the owner reads them before this end is closed.
+    threading.Event().wait()
 
 
 def _protect(limits: DecodeLimits) -> None:
@@ -73,11 +76,11 @@ def _end_with(channel: int) -> None:
 
 def _serve(channel: socket.socket, limits: DecodeLimits, tick: Callable[[], None]) -> bool:
     """Answer one message; whether this process is fit for another video."""
-    message, fds = messages.receive(channel)
+    message, file = messages.receive_with_file(channel)
     try:
         if message["kind"] != "open":  # "next" for a chunk of a video that has ended since
             return True
-        reader = VideoReader(fds[0], limits, tick)
+        reader = VideoReader(file, limits, tick)
         try:
             messages.send(channel, messages.info_message(reader.info))
             _decode(channel, reader, tick)
@@ -91,24 +94,24 @@ def _serve(channel: socket.socket, limits: DecodeLimits, tick: Callable[[], None
         messages.send(channel, messages.fault_message(too_much_memory(limits), last_words=True))
         return False
     finally:
-        for fd in fds:
-            os.close(fd)
+        if file >= 0:
+            os.close(file)
     return True
 
 
 def _decode(channel: socket.socket, reader: VideoReader, tick: Callable[[], None]) -> None:
     """Fill one buffer after the other, never more of them than are free."""
-    message, fds = messages.receive(channel)
+    message, shared = messages.receive_with_file(channel)
     layout = messages.Layout(message["frames"], reader.info.height, reader.info.width)
-    ring = mmap.mmap(fds[0], layout.ring_bytes)
-    os.close(fds[0])
+    ring = mmap.mmap(shared, layout.ring_bytes)
+    os.close(shared)
     views = [layout.views(ring, index) for index in range(messages.BUFFERS)]
     free = messages.BUFFERS
     index = 0
     last = False
     while not last:
         while free == 0:
-            messages.receive(channel)  # "next" is all that can come
+            messages.receive_with_file(channel)  # "next" is all that can come
             free += 1
         images, times = views[index]
         count = 0
@@ -127,7 +130,7 @@ def _decode(channel: socket.socket, reader: VideoReader, tick: Callable[[], None
                 count += 1
         if fault is not None and count == 0:
             raise fault
-        messages.send(channel, {"kind": "chunk", "frames": count, "last": last})
+        messages.send(channel, messages.chunk_message(count, last=last))
         if fault is not None:
             raise fault
         free -= 1
