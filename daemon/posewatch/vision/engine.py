@@ -47,11 +47,11 @@ _CUDA = "CUDAExecutionProvider"
 _INPUT = "input"
 """What the input of each network is called."""
 
-_CPU_BATCH = 2
+_CPU_BATCH = 1
 """Crops that a CPU works on at once.
 
-More gain nothing and fall out of its caches: Holistic's networks took 35 ms a frame at 1 and at 2,
-43 ms at 8, 54 ms at 16, and three times the memory. Two, because a person has two hands.
+More gain nothing and fall out of its caches: Holistic took 35 ms a frame with batches of 1 and of
+2, 43 ms with 8, 54 ms with 16; and the memory of a session grows with its largest batch.
 """
 
 _ERRORS = 3

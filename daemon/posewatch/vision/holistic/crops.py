@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def sampling(region: Region, size: int) -> NDArray[np.float64]:
     """The matrix (3, 3) that takes a pixel of the crop to its place in the image.
 
-    Pixel (0, 0) of the crop lies on the region's corner, not half a pixel inside of it: MediaPipe
-    was trained and is run so.
+    Pixel (0, 0) of the crop lies on the region's corner, not half a pixel inside of it, as in
+    MediaPipe.
     """
     step = region.side / size
     cos, sin = math.cos(region.angle), math.sin(region.angle)
@@ -47,7 +47,7 @@ def cut(network: Network, places: Sequence[tuple[NDArray[np.uint8], Region]]) ->
     """
     batch = np.empty((len(places), network.size, network.size, 3), np.uint8)
     for (image, region), crop in zip(places, batch, strict=True):
-        # warpPerspective, though the map is affine: warpAffine rounds differently
+        # The map is affine, but only warpPerspective rounds to the same 1/32 px as MediaPipe.
         cv2.warpPerspective(
             image,
             sampling(region, network.size),

@@ -77,10 +77,7 @@ class TrackedPoses:
         self._engine = engine
         self._whole = regions.whole(width, height)
         self._region: Region | None = None
-        # Not reset when the body is lost, unlike the others: so does MediaPipe.
-        self._visibility = LowPass(0.1)
-        self._landmarks = OneEuro(min_cutoff=0.05, beta=80.0)
-        self._auxiliary = OneEuro(min_cutoff=0.01, beta=10.0)
+        self._smoother = Smoother()
 
     def find(self, images: Sequence[NDArray[np.uint8]]) -> list[Pose | None]:
         """See `PoseFinder`."""
@@ -88,18 +85,33 @@ class TrackedPoses:
 
     def _find(self, image: NDArray[np.uint8]) -> Pose | None:
         region = self._region or detect(self._engine, [image], self._whole)[0]
-        pose = landmarks(self._engine, [(image, region)])[0] if region else None
+        found = landmarks(self._engine, [(image, region)])[0] if region else None
+        pose = self._smoother(found)
+        self._region = None if pose is None else around(pose.auxiliary)
+        return pose
+
+
+class Smoother:
+    """Makes a body move smoothly. Fast movements are followed at once, small ones are damped."""
+
+    def __init__(self) -> None:
+        self._visibility = LowPass(0.1)
+        self._landmarks = OneEuro(min_cutoff=0.05, beta=80.0)
+        self._auxiliary = OneEuro(min_cutoff=0.01, beta=10.0)
+
+    def __call__(self, pose: Pose | None) -> Pose | None:
+        """The smoothed pose of the next frame; None, and a new start, where nobody is."""
         if pose is None:
-            self._region = None
+            # Not the visibility: MediaPipe does not forget it either.
             self._landmarks.reset()
             self._auxiliary.reset()
             return None
-        middle, rim = pose.auxiliary[:, :2].tolist()
-        size = 2 * math.dist(middle, rim)
-        auxiliary = self._auxiliary(pose.auxiliary, size)
-        self._region = _around(auxiliary)
+        middle, rim = pose.auxiliary
+        size = 2 * regions.step(middle, rim, target=0.0)[0]
         return Pose(
-            self._landmarks(pose.landmarks, size), self._visibility(pose.visibility), auxiliary
+            self._landmarks(pose.landmarks, size),
+            self._visibility(pose.visibility),
+            self._auxiliary(pose.auxiliary, size),
         )
 
 
@@ -114,7 +126,7 @@ def detect(
     found: list[Region | None] = []
     for box, logit in zip(boxes, logits, strict=True):
         keypoints = detections.best_keypoints(box, logit, _ANCHORS, networks.POSE_DETECTION.size)
-        found.append(None if keypoints is None else _around(whole.to_image(keypoints)))
+        found.append(None if keypoints is None else around(whole.to_image(keypoints)))
     return found
 
 
@@ -143,7 +155,7 @@ def _decoded(tensor: NDArray[np.float32], heatmap: NDArray[np.float32], region: 
     return Pose(placed[:COUNT], 1 / (1 + np.exp(-rows[:COUNT, 3])), placed[COUNT:])
 
 
-def _around(points: NDArray[np.float64]) -> Region:
-    """The region of a body from its middle and a point on the circle around it."""
+def around(points: NDArray[np.float64]) -> Region:
+    """The region of a body from its middle and a point on the circle around it, (2, ≥ 2) px."""
     radius, angle = regions.step(points[0], points[1], math.pi / 2)
     return regions.around(points[0], radius, angle, scale=_SCALE)
