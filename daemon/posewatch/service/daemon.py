@@ -59,6 +59,10 @@ DRAIN_INTERVAL = 1.0
 """Seconds between scans of `--until-idle` at most: somebody is waiting."""
 
 
+CONFIRM = 0.9
+"""Share of the interval after which the next scan comes when there are files to be seen again."""
+
+
 class Ask(Enum):
     """What a signal asks for."""
 
@@ -312,7 +316,6 @@ class Daemon:
 
     def _take_scan(self, scan: Scan, now: float) -> None:
         self._scanning, self._scanned = False, True
-        self._next_scan = now + self._interval()
         metrics = self._parts.metrics
         metrics.scans[Success.OK].inc()
         metrics.hints[HintSource.SCAN].inc()
@@ -331,6 +334,10 @@ class Daemon:
         held = {key: Held.ELSEWHERE for key, seen in locks.items() if not seen[-1].stale}
         held.update(dict.fromkeys(self._parts.workshop.keys(), Held.HERE))
         counts = self._catalog.settle_up(held, now)
+        # A file that was seen once is claimed when it is seen again: within two intervals, whenever
+        # it came. A scan that takes long is followed by a rest as long.
+        interval = self._interval() * (CONFIRM if counts[State.SETTLING] else 1.0)
+        self._next_scan = max(scan.began + interval, now + scan.ended - scan.began)
         for state in State:
             metrics.videos[VideoState(state)].set(counts[state])
         for skipped in scan.skipped:
