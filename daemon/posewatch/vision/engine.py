@@ -13,7 +13,9 @@ Threads, queues, and who owns what:
   others' requests gather behind it, so the batches grow with the load and a lone caller is not
   delayed. Oldest first means that nobody starves. Meant for a GPU, where a batch of sixteen costs
   little more than one crop.
-* An exception of the inner engine goes to exactly those callers whose crops were in the batch.
+* A batch that fails is tried again request by request, so an exception goes to the caller who
+  asked for the impossible, and to nobody who was merely in the same batch.
+* An engine that needs no networks, for tests, is `posewatch.vision.holistic.fake.FakeEngine`.
 * `close` ends the thread: requests that wait are refused with `EngineClosedError`, the one that
   runs is finished first. The inner engine belongs to whoever made it.
 """
@@ -26,7 +28,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 import numpy as np
 import onnxruntime as ort
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Outputs = tuple[NDArray[np.float32], ...]
+    Outputs: TypeAlias = tuple[NDArray[np.float32], ...]
 
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
@@ -53,6 +56,13 @@ _CPU_BATCH = 1
 More gain nothing and fall out of its caches: Holistic took 35 ms a frame with batches of 1 and of
 2, 43 ms with 8, 54 ms with 16; and the memory of a session grows with its largest batch.
 """
+
+_PROVIDER_OPTIONS = MappingProxyType(
+    {
+        # The default tries every algorithm anew for each batch size that it meets.
+        _CUDA: {"cudnn_conv_algo_search": "HEURISTIC"},
+    }
+)
 
 _ERRORS = 3
 """Severity of onnxruntime's log: its warnings tell how it places nodes, which is its own affair."""
@@ -160,7 +170,13 @@ def _open_session(path: Path, provider: str, threads: int) -> ort.InferenceSessi
     # a plan would be kept for every batch size that was ever seen
     options.enable_mem_pattern = False
     try:
-        session = ort.InferenceSession(path, options, providers=[provider], enable_fallback=0)
+        session = ort.InferenceSession(
+            path,
+            options,
+            providers=[provider],
+            provider_options=[_PROVIDER_OPTIONS.get(provider, {})],
+            enable_fallback=0,
+        )
     except Exception as error:
         raise ModelError(f"{path} cannot be loaded on {provider}: {error}") from error
     used = session.get_providers()[0]
@@ -243,14 +259,20 @@ class BatchingEngine:
 
     def _work(self) -> None:
         while requests := self._next():
-            try:
-                answers = self._run(requests)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the callers
-                for request in requests:
-                    request.answer.set_exception(error)
-            else:
-                for request, answer in zip(requests, answers, strict=True):
-                    request.answer.set_result(answer)
+            self._answer(requests)
+
+    def _answer(self, requests: list[_Request]) -> None:
+        try:
+            answers = self._run(requests)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to a caller
+            if len(requests) == 1:
+                requests[0].answer.set_exception(error)
+                return
+            for request in requests:
+                self._answer([request])
+        else:
+            for request, answer in zip(requests, answers, strict=True):
+                request.answer.set_result(answer)
 
     def _next(self) -> list[_Request]:
         """The requests to run as one batch; none when the engine is closed."""

@@ -115,7 +115,9 @@ class Track:
             if pose is not None:
                 frames[index, _POSE] = pose.landmarks
                 visibility[index, _POSE] = pose.visibility
-        frames[:, _HANDS] = self._find_hands(singles, found).reshape(len(images), -1, 3)
+        frames[:, _HANDS] = self._find_hands(singles, found).reshape(
+            len(images), len(_SIDES) * hands.COUNT, 3
+        )
         frames[:, _FACE] = self._find_faces(singles, found)[:, 0]
         visibility[:, _POSE.stop :][~np.isnan(frames[:, _POSE.stop :, 0])] = 0.0
         height, width, _ = self._shape
