@@ -201,8 +201,9 @@ class _Conversion:
         height, width = weights.shape[1:3]
         if operator.kind == "CONV_2D":  # (out, height, width, in)
             weights, group = weights.transpose(0, 3, 1, 2), 1
-        else:  # (1, height, width, channels * multiplier)
+        else:  # (1, height, width, channels)
             weights, group = weights.transpose(3, 0, 1, 2), self.shape(source)[3]
+            self.refuse(operator, "several outputs a channel", unless=len(weights) == group)
         strides = [int(operator.options["StrideH"]), int(operator.options["StrideW"])]
         dilations = [
             int(operator.options["DilationHFactor"]),

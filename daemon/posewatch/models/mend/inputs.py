@@ -21,9 +21,11 @@ def read_interleaved(net: Net) -> None:
     of the bytes is subtracted, so that zero stays zero.
     """
     makers = net.makers()
-    turn = next(node for node in net.nodes if node.kind == "Transpose")
-    readers = net.users()[turn.output]
-    if not all(is_dense(node) and node.attributes["dilations"] == [1, 1] for node in readers):
+    turn = next((node for node in net.nodes if node.kind == "Transpose"), None)
+    readers = net.users()[turn.output] if turn else []
+    if turn is None or not all(
+        is_dense(node) and node.attributes["dilations"] == [1, 1] for node in readers
+    ):
         return
     value, shift = turn.inputs[0], 0.0
     if makers[value].kind == "Add":
