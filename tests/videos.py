@@ -112,7 +112,8 @@ def make_video(
     with av.open(
         str(path), "w", format=container or usual_container, options=container_options or {}
     ) as output:
-        stream = output.add_stream(codec, rate=rate, options=options or {})
+        quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+        stream = output.add_stream(codec, rate=rate, options=quiet | (options or {}))
         stream.width, stream.height = size
         stream.pix_fmt = {"gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, pixel_format)
         if codec not in _SLICE_THREADS_MISBEHAVE:

@@ -104,18 +104,21 @@ class VideoReader:
         self._last_time = 0.0
         self._last_end = -math.inf
         self._fps = math.nan
-        self._frames: Iterator[VideoFrame] = iter(())
+        self._frames: Iterator[tuple[VideoFrame, float]] = iter(())
         self._container = self._open(fd, "mpegts" if packet_length(read_at) else None)
         try:
             self._stream = self._choose_stream()
+            self._fps = _declared_fps(self._stream)
+            self._only_counted = (
+                self._container.format.name == "avi" and self._stream.codec_context.has_b_frames
+            )
             self._frames = self._decoded()
             self._refuse_if_cut()
-            first = self._first_frame()
-            self._next: VideoFrame | None = first
+            self._next: tuple[VideoFrame, float] | None = self._first_frame()
+            first, start = self._next
             self._turner = Turner(orientation_of(first))
             self._reformatter = VideoReformatter()
-            self.info = self._describe(first, self._turner.orientation)
-            self._fps = self.info.fps
+            self.info = self._describe(first, start, self._turner.orientation)
         except BaseException:
             self.close()
             raise
@@ -143,13 +146,12 @@ class VideoReader:
         Raises:
             InputError: the rest of the video cannot be decoded.
         """
-        frame = self._next
-        if frame is None:
+        if self._next is None:
             return None
+        frame, time = self._next
         self._paint(frame, out)
-        time = self._time(frame) - self.info.start
         self._next = next(self._frames, None)
-        return time
+        return time - self.info.start
 
     # -- opening ----------------------------------------------------------------------------
 
@@ -209,7 +211,7 @@ class VideoReader:
         context.thread_count = self._limits.threads
         return stream
 
-    def _first_frame(self) -> VideoFrame:
+    def _first_frame(self) -> tuple[VideoFrame, float]:
         first = next(self._frames, None)
         if first is None:
             self._refuse_if_said_too_large()
@@ -235,13 +237,11 @@ class VideoReader:
             if found := _TOO_LARGE_SAYS.search(text):
                 self._check_size(int(found[1]), int(found[2]))
 
-    def _describe(self, first: VideoFrame, orientation: Orientation) -> VideoInfo:
+    def _describe(self, first: VideoFrame, start: float, orientation: Orientation) -> VideoInfo:
         stream = self._stream
         width, height = first.width, first.height
         if orientation.transposed:
             width, height = height, width
-        rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
-        sane = (float(rate) for rate in rates if rate and 1 / SANE_FPS <= rate <= SANE_FPS)
         duration: float | None = None
         if stream.duration is not None and stream.time_base is not None:
             duration = float(stream.duration * stream.time_base)
@@ -250,8 +250,8 @@ class VideoReader:
         return VideoInfo(
             width=width,
             height=height,
-            fps=next(sane, math.nan),
-            start=self._time(first),
+            fps=self._fps,
+            start=start,
             duration=duration if duration is not None and duration > 0 else None,
             frames=stream.frames if stream.frames > 0 else None,
             container=self._container.format.name,
@@ -262,44 +262,47 @@ class VideoReader:
 
     # -- decoding ---------------------------------------------------------------------------
 
-    def _decoded(self) -> Iterator[VideoFrame]:
-        """Whole frames, one after the other; raises `InputError` at the first that is not."""
-        stream = self._stream
+    def _decoded(self) -> Iterator[tuple[VideoFrame, float]]:
+        """Whole frames and their times; raises `InputError` at the first that is not whole."""
         begins_anywhere = self._container.format.name in _BEGINS_ANYWHERE
         key_frame_seen = not begins_anywhere
         packets = self._packets()
         for packet in packets:
-            key_frame_seen |= packet.is_keyframe
-            if packet.size and packet.is_corrupt and not begins_anywhere:
+            key_frame_seen |= packet is not None and packet.is_keyframe
+            if packet is not None and packet.is_corrupt and not begins_anywhere:
                 self._fail_at_frame(packets)
             try:
-                frames = stream.decode(packet if packet.size else None)
+                pictures = self._stream.decode(packet)
             except (MemoryError, av.error.MemoryError) as error:
                 raise too_much_memory(self._limits) from error
             except av.error.FFmpegError:
                 if key_frame_seen:
                     self._fail_at_frame(packets)
                 continue
-            for frame in frames:
+            for frame in pictures:
                 if frame.is_corrupt:
                     if key_frame_seen:
                         self._fail_at_frame(packets)
                     continue
                 self._check_size(frame.width, frame.height)
+                time = self._time(frame)
                 self._count += 1
                 self._progress()
-                yield frame
+                yield frame, time
         self._refuse_if_short()
 
-    def _packets(self) -> Iterator[Packet[VideoStream]]:
-        """The packets of the video stream, and at last an empty one."""
+    def _packets(self) -> Iterator[Packet[VideoStream] | None]:
+        """The packets of the video stream, and at last None, to empty the decoder."""
         try:
             for packet in self._container.demux(self._stream):
                 self._progress()
-                if packet.size and packet.time_base and packet.pts is not None:
+                if packet.size == 0:  # "the last frame again" in AVI; a decoder would take it for
+                    continue  # the end
+                if packet.time_base and packet.pts is not None:
                     end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                     self._last_end = max(self._last_end, end)
                 yield packet
+            yield None
         except (MemoryError, av.error.MemoryError) as error:
             raise too_much_memory(self._limits) from error
         except OSError as error:
@@ -312,12 +315,15 @@ class VideoReader:
     def _time(self, frame: VideoFrame) -> float:
         """Seconds on the container's clock.
 
-        FFmpeg makes up what a container leaves out; where it cannot, frames follow each other at
-        the declared rate.
+        AVI knows no times, only the order in which frames are stored. Where that is not the order
+        of showing, and where any other container leaves out a time that FFmpeg cannot make up,
+        frames follow each other at the declared rate.
         """
-        if frame.pts is not None and frame.time_base is not None:
+        if frame.time_base is None:  # PyAV forgets it at the very end
+            frame.time_base = self._stream.time_base
+        if frame.pts is not None and frame.time_base is not None and not self._only_counted:
             self._last_time = float(frame.pts * frame.time_base)
-        elif self._fps > 0:
+        elif self._count and self._fps > 0:
             self._last_time += 1 / self._fps
         return self._last_time
 
@@ -356,14 +362,14 @@ class VideoReader:
             return error.readable_frames or self._count
         return self._count
 
-    def _fail_at_frame(self, rest: Iterator[Packet[VideoStream]]) -> NoReturn:
+    def _fail_at_frame(self, rest: Iterator[Packet[VideoStream] | None]) -> NoReturn:
         """Fail where the picture after the ones that were given cannot be decoded.
 
         Args:
             rest: the packets that follow; they tell the end of a cut file from its middle.
         """
         self._refuse_if_said_too_large()
-        at_end = self._ending.end is End.UNKNOWN and not any(packet.size for packet in rest)
+        at_end = self._ending.end is End.UNKNOWN and not any(rest)
         readable = self._count + self._drain()
         if self._ending.end is End.MISSING or at_end:
             self._fail_truncated(readable)
@@ -431,6 +437,12 @@ def too_much_memory(limits: DecodeLimits) -> InputError:
         f"decoding needs more than {limits.memory_bytes >> 20:,} MiB of memory",
         hint="Raise the limit, or scale the video down",
     )
+
+
+def _declared_fps(stream: VideoStream) -> float:
+    rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+    sane = (float(rate) for rate in rates if rate and 1 / SANE_FPS <= rate <= SANE_FPS)
+    return next(sane, math.nan)
 
 
 def _read_at(fd: int, at: int, count: int) -> bytes:
