@@ -7,8 +7,10 @@ file that is not ours, or is broken, is a `PoseFileError`.
 
 from __future__ import annotations
 
+import ast
 import math
 import os
+import re
 import stat
 import struct
 import tempfile
@@ -37,6 +39,7 @@ _ZIP64_FROM = 1 << 30  # bytes of a member; below, the archive is readable by th
 _PROVENANCE_BYTES = 4 << 20
 _DIRECTORY_BYTES = 64 << 10
 _HEADER_BYTES = 4096
+_SIMPLE_TYPE = re.compile(r"[<>|=]?[a-zA-Z][0-9]{0,9}")
 
 _FRAMES, _TIMES, _FPS, _SIZE, _PROVENANCE = "frames", "timestamps", "fps", "size", "provenance"
 _CONFIDENCES = ("visibility", "confidences")
@@ -367,15 +370,28 @@ def _members(path: Path) -> Iterator[zipfile.ZipFile]:
         os.close(fd)
 
 
-def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-    """Shape and type from the header of an array."""
-    version = npy.read_magic(member)
-    if version != (1, 0):
-        raise ValueError(f"an array has the format version {version}")
-    shape, fortran, dtype = npy.read_array_header_1_0(member, max_header_size=_HEADER_BYTES)
-    if fortran and len(shape) > 1:
+def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of an array, from the header of the NPY format (NumPy enhancement 1).
+
+    (NumPy's own reader runs Python's tokenizer over what it does not understand.)
+    """
+    start = _exactly(member, 10)
+    if start[:8] != b"\x93NUMPY\1\0":
+        raise ValueError("a member is no array of format version 1.0")
+    (length,) = struct.unpack_from("<H", start, 8)
+    if length > _HEADER_BYTES:
+        raise ValueError("the header of an array is too long")
+    header = ast.literal_eval(_exactly(member, length).decode("latin1"))
+    if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:
+        raise ValueError("the header of an array has not the three keys that it should")
+    shape, descr = header["shape"], header["descr"]
+    if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"an array has the shape {shape}")
+    if not isinstance(descr, str) or not _SIMPLE_TYPE.fullmatch(descr):
+        raise ValueError(f"an array has the type {descr}")
+    if header["fortran_order"] and len(shape) > 1:
         raise ValueError("an array is stored column by column")
-    return shape, dtype
+    return shape, np.dtype(descr)
 
 
 def _shape(archive: zipfile.ZipFile, name: str, dtype: str) -> tuple[int, ...]:
@@ -384,8 +400,6 @@ def _shape(archive: zipfile.ZipFile, name: str, dtype: str) -> tuple[int, ...]:
         shape, found = _header(member)
         if found != np.dtype(dtype):
             raise ValueError(f"{name} has the type {found}, not {np.dtype(dtype)}")
-        if any(length < 0 for length in shape):
-            raise ValueError(f"{name} has the shape {shape}")
         held = archive.getinfo(f"{name}.npy").file_size - member.tell()
         if held != math.prod(shape) * found.itemsize:
             raise ValueError(f"{name} has the shape {shape}, and {held} bytes")

@@ -119,8 +119,7 @@ def _matroska(read_at: ReadAt, size: int) -> Ending:
         element, id_length = _vint(header, 0, keep_marker=True)
         length, size_length = _vint(header, id_length, keep_marker=False)
         if not id_length or not size_length:
-            # cut inside an element's header, or bytes that are no element after the end
-            return Ending(End.MISSING, "its last element is cut") if inside_segment else _WHOLE
+            return Ending(End.MISSING, "its last element is cut")
         unknown = length == (1 << (7 * size_length)) - 1
         position += id_length + size_length
         if unknown and element in {_SEGMENT, _CLUSTER}:
