@@ -10,9 +10,10 @@ import os
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from posewatch.base.errors import SettingsError
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 GIB = 1 << 30
+
+MOST = (1 << 63) - 1
+"""The operating system counts in 64 bits with a sign."""
+
+NOT_VIDEOS = frozenset({".json", ".npz", ".lock"})
+"""What posewatch itself writes beside a video."""
 
 
 class PoseMode(StrEnum):
@@ -30,7 +37,13 @@ class PoseMode(StrEnum):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,  # `port = true` is a mistake, not port 1
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
 
 
 class WatchSettings(_Section):
@@ -42,7 +55,7 @@ class WatchSettings(_Section):
     """Seconds that a file must stay unchanged after a program closed it on this machine."""
     inotify: bool = True
     """Whether to listen for writes made on this machine, beside scanning."""
-    suffixes: tuple[str, ...] = (
+    suffixes: Annotated[tuple[str, ...], Field(strict=False)] = (
         ".mp4",
         ".mkv",
         ".mov",
@@ -58,12 +71,15 @@ class WatchSettings(_Section):
     )
     """Name endings of videos, in any case. Every other file is left alone."""
 
-    @model_validator(mode="after")
-    def _suffixes_have_dots(self) -> Self:
-        wrong = [s for s in self.suffixes if not s.startswith(".") or s != s.lower()]
-        if wrong:
-            raise ValueError(f"suffixes begin with a dot and are in lower case, unlike {wrong}")
-        return self
+    @field_validator("suffixes")
+    @classmethod
+    def _suffixes_are_those_of_videos(cls, suffixes: tuple[str, ...]) -> tuple[str, ...]:
+        for suffix in suffixes:
+            if not suffix.startswith(".") or suffix != suffix.lower() or "/" in suffix:
+                raise ValueError("Suffixes should be a dot and what follows it, in lower case")
+            if suffix in {".", *NOT_VIDEOS}:
+                raise ValueError("Suffixes should be those of videos")
+        return suffixes
 
 
 class ClaimSettings(_Section):
@@ -96,27 +112,27 @@ class RecipeSettings(_Section):
 
     pose: Literal["mediapipe"] = "mediapipe"
     """The pose model."""
-    mode: PoseMode = PoseMode.STATIC
+    mode: Annotated[PoseMode, Field(strict=False)] = PoseMode.STATIC
     """`static` is what published datasets used; `tracking` is faster and smoother."""
 
 
 class DecodeSettings(_Section):
     """Limits on what a video may ask of this machine."""
 
-    max_pixels: Annotated[int, Field(ge=1)] = 8192 * 8192
+    max_pixels: Annotated[int, Field(ge=1, le=MOST)] = 8192 * 8192
     """Pixels in one frame; a larger one is a failure."""
-    stall_seconds: Annotated[float, Field(gt=0)] = 120.0
+    stall_seconds: Annotated[float, Field(gt=0, le=86_400)] = 120.0
     """Seconds without a frame after which the decoder is stopped."""
-    memory_bytes: Annotated[int, Field(ge=256 << 20)] = 4 * GIB
+    memory_bytes: Annotated[int, Field(ge=256 << 20, le=MOST)] = 4 * GIB
     """Address space that a decoder process may take."""
 
 
 class CacheSettings(_Section):
     """Local copies of the videos that are being worked on."""
 
-    path: Path | None = None
+    path: Annotated[Path | None, Field(strict=False)] = None
     """Folder of the copies. Default: `posewatch/inputs` in the user's cache directory."""
-    limit_bytes: Annotated[int, Field(ge=1 << 20)] = 20 * GIB
+    limit_bytes: Annotated[int, Field(ge=1 << 20, le=MOST)] = 20 * GIB
     """What all copies together may take."""
 
 
@@ -143,7 +159,7 @@ class LogSettings(_Section):
 class Settings(_Section):
     """All settings."""
 
-    folder: Path | None = None
+    folder: Annotated[Path | None, Field(strict=False)] = None
     """The watched folder, when it is not given on the command line."""
     watch: WatchSettings = WatchSettings()
     claims: ClaimSettings = ClaimSettings()
@@ -190,6 +206,16 @@ def load(
         ) from error
 
 
+_IN_TOML: Mapping[str, str] = MappingProxyType(
+    {
+        "model_type": "Input should be a table",
+        "path_type": "Input should be a path",
+        "tuple_type": "Input should be a list",
+    }
+)
+"""What pydantic says in the words of Python."""
+
+
 def _explain(error: ValidationError, path: Path | None) -> str:
     where = f"in {path}: " if path else ""
     faults = []
@@ -198,7 +224,8 @@ def _explain(error: ValidationError, path: Path | None) -> str:
         if item["type"] == "extra_forbidden":
             faults.append(f"there is no setting {name}")
         else:
-            faults.append(f"{name}: {item['msg']}, not {item['input']!r}")
+            told = _IN_TOML.get(item["type"], item["msg"].removeprefix("Value error, "))
+            faults.append(f"{name}: {told}, not {item['input']!r}")
     return where + "; ".join(faults)
 
 

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 RECEIPT_SUFFIX = ".posewatch.json"
 
+REFUSAL_SUFFIX = ".posewatch-refused.json"
+"""Not that of a receipt, so that no other input's receipt can have the name of a refusal: with
+`a.mp4.posewatch.json`, `a.mp4` and `a.mp4.mkv` would take it from each other for ever."""
+
 
 def split(key: str) -> tuple[str, str]:
     """The folder of a key (with its trailing `/`, or empty) and the file name."""
@@ -39,7 +43,7 @@ def receipt_key(key: str) -> str:
 
 def refusal_key(key: str) -> str:
     """Where it is told that another input has the receipt's name (`0042.mp4` and `0042.mov`)."""
-    return key + RECEIPT_SUFFIX
+    return key + REFUSAL_SUFFIX
 
 
 def pose_key(key: str, model: str) -> str:
@@ -47,7 +51,12 @@ def pose_key(key: str, model: str) -> str:
     return f"{stem(key)}.pose-{model}.npz"
 
 
+def is_receipt(key: str) -> bool:
+    """Whether the name is that of a receipt, be it a refusal."""
+    return key.endswith((RECEIPT_SUFFIX, REFUSAL_SUFFIX))
+
+
 def is_kept(key: str) -> bool:
     """Whether the name is that of a receipt or of a result."""
     _, name = split(key)
-    return name.endswith(RECEIPT_SUFFIX) or (".pose-" in name and name.endswith(".npz"))
+    return is_receipt(name) or (".pose-" in name and name.endswith(".npz"))

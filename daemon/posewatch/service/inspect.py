@@ -185,7 +185,7 @@ def forget_failures(storage: Storage, only: Iterable[str]) -> list[str]:
     wanted = set(only)
     forgotten = []
     for entry in storage.scan(lambda _key: False):
-        if not entry.key.endswith(names.RECEIPT_SUFFIX):
+        if not names.is_receipt(entry.key):
             continue
         content = storage.read(entry.key)
         failure = receipt.decode(content)

@@ -114,7 +114,7 @@ class FolderReader:
     def _read_receipts(self, scan: Scan) -> None:
         read: dict[str, Version] = {}
         for key, version in scan.listing.kept.items():
-            if not key.endswith(names.RECEIPT_SUFFIX):
+            if not names.is_receipt(key):
                 continue
             if self._read.get(key) != version:
                 self._alive()
