@@ -1,0 +1,578 @@
+"""A small world in which workers play the claim protocol, one operation at a time.
+
+Each worker runs in a thread of its own, which stands still before each operation on the folder
+until it is told to go on: so it can be paused for as long as one likes between any two operations,
+raced by others, or killed. Only one thread ever runs; the time moves only when it is told to.
+
+The world looks at the folder after every change, and asserts:
+
+* I1: no input is ever changed, moved or lost;
+* I2: for one version of an input and one recipe, one receipt is committed;
+* I3: what a valid receipt names is there, with that digest;
+* I5: nobody takes a job over from a holder that beats;
+* I6: a lock that was removed never comes back;
+* I7: who was superseded, learns it the next time that it looks;
+* I8: nobody removes the lock of a living holder (where removing is one operation).
+
+`World.settle` asserts I4: every input ends with results, or a failure, and nothing else is left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from posewatch.base.clock import ManualClock
+from posewatch.base.errors import (
+    ChangedError,
+    Fault,
+    InputError,
+    MissingError,
+    StorageError,
+)
+from posewatch.claims import survey
+from posewatch.claims.claim import Claim
+from posewatch.claims.claims import Busy, Claims, Owner
+from posewatch.claims.names import lock_key, parse_lock
+from posewatch.claims.observer import Observer
+from posewatch.claims.record import decode as decode_lock
+from posewatch.claims.record import nonce_of
+from posewatch.formats import names, receipt
+from posewatch.formats.receipt import FailureRecord, InputRecord, Receipt, RecipeRecord
+from posewatch.storage.contract import Version, is_hidden
+from posewatch.storage.faulty import FaultyStorage, HookedFiles, Operation
+from posewatch.storage.memory import MemoryStorage
+from posewatch.storage.posix import PosixStorage
+from posewatch.worker.cancel import Cancellation, StoppedError
+from posewatch.worker.publish import Publisher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from posewatch.formats.receipt import ResultRecord
+    from posewatch.storage.contract import Storage
+
+TTL = 60.0
+MAX_ATTEMPTS = 3
+KEY = "talks/a.mp4"
+
+
+class KilledError(BaseException):
+    """The worker's process is gone."""
+
+
+class Skewed(ManualClock):
+    """The world's time, on a machine whose calendar is wrong."""
+
+    def __init__(self, world: ManualClock, skew: float) -> None:
+        super().__init__()
+        self._world = world
+        self._skew = skew
+
+    def monotonic(self) -> float:
+        return self._world.monotonic()
+
+    def wall(self) -> float:
+        return self._world.wall() + self._skew
+
+    def advance(self, seconds: float) -> None:
+        self._world.advance(seconds)
+
+
+class Unsynced(HookedFiles):
+    """Waits for no disk."""
+
+    def fsync(self, fd: int) -> None:  # noqa: ARG002 -- see above
+        self.hook(Operation("fsync", ""))
+
+
+@dataclass(slots=True)
+class Seen:
+    """A lock, as the world knows it.
+
+    Attributes:
+        content: of the file.
+        nonce: in it.
+        changed: when it was written last.
+        by: whose it is; None when the user made it.
+    """
+
+    content: bytes
+    nonce: str | None
+    changed: float
+    by: str | None
+
+
+@dataclass
+class World:
+    """The folder, the time, the inputs that the user put, and what was ever seen."""
+
+    root: Path
+    posix: bool
+    every: bool = False
+    clock: ManualClock = field(default_factory=ManualClock)
+    recipe: str = "r1"
+    inputs: dict[str, bytes] = field(default_factory=dict)
+    versions: dict[str, Version] = field(default_factory=dict)
+    locks: dict[str, Seen] = field(default_factory=dict)
+    removed: set[str] = field(default_factory=set)
+    receipts: dict[str, bytes] = field(default_factory=dict)
+    committed: set[tuple[str, str, str]] = field(default_factory=set)
+    damaged: set[str] = field(default_factory=set)
+    workers: list[Worker] = field(default_factory=list)
+    puts: int = 0
+
+    def __post_init__(self) -> None:
+        self.folder, self.scratch = self.root / "folder", self.root / "scratch"
+        for path in (self.folder, self.scratch):
+            path.mkdir(parents=True)
+        self.memory = MemoryStorage()
+        self.raw: Storage = PosixStorage(self.folder, Unsynced()) if self.posix else self.memory
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for worker in self.workers:
+            worker.kill()
+        shutil.rmtree(self.root)
+
+    # --- the user's hands
+
+    def put(self, key: str = KEY) -> None:
+        """Put a new version of an input."""
+        self.puts += 1
+        self.inputs[key] = f"video {self.puts}".encode() + b"." * self.puts
+        self.versions[key] = self.write(key, self.inputs[key])
+
+    def write(self, key: str, data: bytes) -> Version:
+        if not self.posix:
+            return self.memory.put(key, data)
+        path = self.folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.parent / ".hand"
+        fresh.write_bytes(data)
+        fresh.rename(path)
+        found = path.stat()
+        return Version(found.st_size, str(found.st_mtime_ns))
+
+    def delete(self, key: str) -> None:
+        if self.posix:
+            (self.folder / key).unlink(missing_ok=True)
+        else:
+            self.memory.delete(key)
+
+    def delete_result(self, key: str = KEY) -> None:
+        self.delete(result_key(key))
+        self.damaged.add(key)
+
+    def delete_locks(self, key: str = KEY) -> None:
+        for lock in [lock for lock in self.locks if parse_lock(lock)[0] == key]:
+            self.delete(lock)
+        self.observe(None)
+
+    def retry(self, key: str = KEY) -> None:
+        """Remove the receipt, as `posewatch retry` does."""
+        self.delete(names.receipt_key(key))
+        self.damaged.add(key)
+        self.observe(None)
+
+    def change_recipe(self) -> None:
+        """Every daemon is restarted with another recipe."""
+        for worker in self.workers:
+            worker.kill()
+        self.puts += 1
+        self.recipe = f"r{self.puts}"
+
+    # --- looking
+
+    def peek(self, key: str) -> bytes | None:
+        if not self.posix:
+            with suppress(StorageError):
+                return self.memory.read(key)
+            return None
+        try:
+            with (self.folder / key).open("rb") as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def listed(self) -> set[str]:
+        return {entry.key for entry in self.raw.scan(lambda _key: False)}
+
+    def standing(self, key: str) -> Receipt | None:
+        content = self.peek(names.receipt_key(key))
+        return None if content is None else receipt.decode(content)
+
+    def observe(self, worker: Worker | None) -> None:
+        """See what was changed, and by whom (None is the user)."""
+        self._observe_locks(worker)
+        for key, content in self.inputs.items():
+            assert self.peek(key) == content, f"I1: {key} was changed"
+            self._observe_receipt(key)
+
+    def _observe_locks(self, worker: Worker | None) -> None:
+        now = self.clock.monotonic()
+        found = {lock: c for lock in self._lock_names() if (c := self.peek(lock)) is not None}
+        for lock in self.locks.keys() - found.keys():
+            gone = self.locks.pop(lock)
+            self.removed.add(gone.nonce or "")
+            if worker is not None and not self.posix:
+                above = any(s.by == worker.name and lock < name for name, s in self.locks.items())
+                rightful = gone.by == worker.name or above or now - gone.changed >= TTL
+                assert rightful, f"I8: {worker.name} removed {lock} of {gone.by}"
+        for lock, content in found.items():
+            known, nonce = self.locks.get(lock), nonce_of(content)
+            if known is None or known.nonce != nonce:
+                assert nonce not in self.removed, f"I6: {lock} came back"
+                if known is not None:
+                    self.removed.add(known.nonce or "")
+                self._taken_over(lock, now)
+                by = worker.name if worker is not None else None
+                self.locks[lock] = Seen(content, nonce, now, by)
+            elif known.content != content:
+                known.content, known.changed = content, now
+
+    def _lock_names(self) -> list[str]:
+        if self.posix:
+            listed = [f"talks/{name}" for name in os.listdir(self.folder / "talks")]  # noqa: PTH208
+        else:
+            listed = [entry.key for entry in self.memory.scan(lambda _key: False)]
+        return sorted((key for key in listed if parse_lock(key) is not None), key=parse_lock)
+
+    def _taken_over(self, lock: str, now: float) -> None:
+        key, attempt = parse_lock(lock)
+        lower = self.locks.get(lock_key(key, attempt - 1)) if attempt > 1 else None
+        if lower is not None:
+            silent = now - lower.changed
+            assert silent >= TTL, f"I5: {lock} was taken {silent} s after a beat of {lower.by}"
+
+    def _observe_receipt(self, key: str) -> None:
+        content = self.peek(names.receipt_key(key))
+        if content is None or (record := receipt.decode(content)) is None:
+            self.receipts.pop(key, None)
+            return
+        if self.receipts.get(key) != content:
+            self.receipts[key] = content
+            commit = (key, record.input.tag + str(record.input.size), record.recipe.hash)
+            again = commit in self.committed and key not in self.damaged
+            assert not again, f"I2: a second receipt for {commit}"
+            self.committed.add(commit)
+            if self._is_whole(key, record):
+                self.damaged.discard(key)
+        if self.is_current(key, record) and key not in self.damaged:
+            assert self._is_whole(key, record), f"I3: the receipt of {key} is not true"
+
+    def _is_whole(self, key: str, record: Receipt) -> bool:
+        for result in record.results:
+            data = self.peek(names.split(key)[0] + result.name)
+            if data is None or hashlib.sha256(data).hexdigest() != result.sha256:
+                return False
+        return True
+
+    def is_current(self, key: str, record: Receipt) -> bool:
+        version = Version(record.input.size, record.input.tag)
+        return (version, record.recipe.hash) == (self.versions[key], self.recipe)
+
+    # --- the end
+
+    def settle(self, *, failures: bool = True) -> None:
+        """Let one more daemon work the folder off; everything ends (I4).
+
+        Args:
+            failures: whether inputs may end as failures.
+        """
+        worker = Worker(self, "the-last")
+        for _ in range(60):
+            worker.run(worker.tend)
+            self.observe(worker)
+            if self.is_settled(failures=failures):
+                return
+            self.clock.advance(TTL / 4)
+        raise AssertionError(f"I4: this is how it ends: {sorted(self.listed())}")
+
+    def is_settled(self, *, failures: bool) -> bool:
+        left = self.listed()
+        for key in self.inputs:
+            record = self.standing(key)
+            if record is None or not self.is_current(key, record):
+                return False
+            if record.failure is not None and not failures:
+                return False
+            if not record.results and record.failure is None:
+                return False
+            left -= {key, names.receipt_key(key), *(names.split(key)[0] + r.name for r in record.results)}
+        return not any(parse_lock(key) or is_hidden(key) for key in left)
+
+
+def result_key(key: str) -> str:
+    return names.pose_key(key, "toy")
+
+
+class Worker:
+    """One daemon, with one thread; it stands still before each operation on the folder."""
+
+    def __init__(self, world: World, name: str, skew: float = 0.0) -> None:
+        self.world = world
+        self.name = name
+        self.clock = Skewed(world.clock, skew)
+        self.steps = 0
+        self._budget = 0
+        self._killed = False
+        self._thread: threading.Thread | None = None
+        self._go, self._stands = threading.Semaphore(0), threading.Semaphore(0)
+        self._error: BaseException | None = None
+        self._storage: Storage
+        if world.posix:
+            files = Unsynced()
+            self._storage = PosixStorage(world.folder, files)
+            files.hook = self._hook
+        else:
+            self._storage = FaultyStorage(world.memory, self._hook)
+        self._observer, self._hidden = Observer(), Observer()
+        self._claims = Claims(
+            self._storage, self.clock, Owner(name, len(name), "boot"), TTL, self._observer
+        )
+        self._local = world.scratch / f"{len(world.workers)}"
+        self._local.mkdir()
+        world.workers.append(self)
+
+    # --- how it is moved
+
+    @property
+    def idle(self) -> bool:
+        return self._thread is None
+
+    def start(self, task: Callable[[], None]) -> None:
+        """Begin; stands before its first operation."""
+        assert self.idle
+        self._killed, self._error, self._budget = False, None, 0
+        self._thread = threading.Thread(target=self._main, args=(task,), daemon=True)
+        self._thread.start()
+        self._stood()
+
+    def step(self, count: int = 1) -> None:
+        """Do some operations; fewer, when the task ends before."""
+        if count and not self.idle:
+            self._budget = count
+            self._go.release()
+            self._stood()
+
+    def step_until(self, reached: Callable[[], bool]) -> None:
+        """Do operations until something is so."""
+        while not self.idle and not reached():
+            self.step()
+
+    def finish(self) -> None:
+        """Do all that is left."""
+        self.step(sys.maxsize)
+
+    def run(self, task: Callable[[], None]) -> None:
+        self.start(task)
+        self.finish()
+
+    def kill(self) -> None:
+        """The process is gone, whatever it was about to do."""
+        if not self.idle:
+            self._killed = True
+            self._go.release()
+            self._stood()
+        self._observer, self._hidden = Observer(), Observer()
+        self._claims._observer = self._observer
+
+    def _main(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except KilledError:
+            pass
+        except BaseException as error:  # noqa: BLE001 -- raised again by _stood
+            self._error = error
+        self._thread = None
+        self._stands.release()
+
+    def _stood(self) -> None:
+        self._stands.acquire()
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def _hook(self, operation: Operation) -> None:
+        if operation.after:
+            if not self._killed and operation.name in CHANGES:
+                self.world.observe(self)
+            return
+        if not self._killed and (self.world.every or operation.name not in PRIVATE):
+            self.steps += 1
+            self._budget -= 1
+            if self._budget <= 0:
+                self._stands.release()
+                self._go.acquire()
+        if self._killed:
+            raise KilledError
+
+    # --- what it does
+
+    def tend(self) -> None:
+        """What a daemon does in each round: scan, sweep, work."""
+        self.sweep()
+        for key in sorted(self.world.inputs):
+            self.work(key)
+
+    def sweep(self) -> None:
+        began = self.clock.monotonic()
+        keys = {e.key: e.version for e in self._storage.scan(lambda _key: False)}
+        locks: dict[str, bytes] = {}
+        for key in keys:
+            if parse_lock(key) is not None:
+                with suppress(MissingError):
+                    locks[key] = self._storage.read(key)
+        ended = self.clock.monotonic()
+        held = survey.survey(self._observer, locks, began=began, ended=ended, ttl=TTL)
+        for lock in survey.locks_to_sweep(held, self._finished, lambda key: key in keys):
+            with suppress(ChangedError):
+                self._storage.remove(lock.lock, lock.content)
+        hidden = {key: version for key, version in keys.items() if is_hidden(key)}
+        for key in survey.hidden_to_sweep(
+            hidden, held, self._hidden, began=began, ended=ended, ttl=TTL
+        ):
+            self._storage.sweep(key)
+
+    def _finished(self, key: str, record: object) -> bool:  # noqa: ARG002 -- it is the newest
+        try:
+            found = receipt.decode(self._storage.read(names.receipt_key(key)))
+            entry = self._storage.stat(key)
+        except MissingError:
+            return False
+        return found is not None and entry is not None and self.settled(found, entry.version)
+
+    def work(self, key: str = KEY) -> None:
+        """One job, if there is one."""
+        entry = self._storage.stat(key)
+        assert entry is not None
+        job = f"{entry.version} {self.world.recipe}"
+        standing = self._publisher(key, None).standing()
+        if standing is not None and self.settled(standing.receipt, entry.version):
+            return
+        try:
+            claim = self._claims.acquire(key, job)
+        except StorageError:
+            return
+        if isinstance(claim, Busy):
+            return
+        watch(self.world, claim)
+        end = claim.give_back
+        try:
+            if self._claimed(key, entry.version, claim):
+                end = claim.release
+        except (StoppedError, StorageError):
+            pass
+        except KilledError:
+            return
+        end()
+
+    def _claimed(self, key: str, version: Version, claim: Claim) -> bool:
+        publisher = self._publisher(key, claim)
+        standing = publisher.standing()
+        if standing is not None and self.settled(standing.receipt, version):
+            return True
+        results: Mapping[str, Path] = {}
+        failure: FailureRecord | None = None
+        try:
+            if claim.tries > MAX_ATTEMPTS:
+                raise InputError(Fault.CRASHED, "killed its workers")
+            made = self._local / "made"
+            self._storage.fetch(key, version, self._local / "input", lambda _count: None)
+            if claim.beat(1, 2) is not None:
+                return False
+            video = (self._local / "input").read_bytes()
+            made.write_bytes(f"result {self.name} {self.world.recipe} ".encode() + video)
+            results = {result_key(key): made}
+            publisher.publish(results, self._receipt(key, version, claim, None), Cancellation())
+        except InputError as error:
+            failure = FailureRecord(fault=error.fault, message=error.message)
+            publisher.publish({}, self._receipt(key, version, claim, failure), Cancellation())
+        return True
+
+    def settled(self, found: Receipt | None, version: Version | None) -> bool:
+        if found is None or version is None:
+            return False
+        same = (found.input.size, found.input.tag) == (version.size, version.tag)
+        whole = found.failure is not None or all(
+            self._storage.stat(f"talks/{result.name}") is not None for result in found.results
+        )
+        return same and found.recipe.hash == self.world.recipe and whole
+
+    def _publisher(self, key: str, claim: Claim | None) -> Publisher:
+        return Publisher(
+            storage=self._storage,
+            claim=claim,
+            input_key=key,
+            receipt_key=names.receipt_key(key),
+            ours=lambda path: path.read_bytes().startswith(b"result"),
+            clock=self.clock,
+            troubled=lambda _error: None,
+        )
+
+    def _receipt(
+        self, key: str, version: Version, claim: Claim, failure: FailureRecord | None
+    ) -> Callable[[tuple[ResultRecord, ...]], Receipt]:
+        recipe = self.world.recipe
+        return lambda records: Receipt(
+            outcome="done" if failure is None else "failed",
+            input=InputRecord(name=names.split(key)[1], size=version.size, tag=version.tag),
+            recipe=RecipeRecord(name=recipe, hash=recipe),
+            attempt=claim.attempt,
+            nonce=claim.token,
+            results=records,
+            failure=failure,
+        )
+
+
+PRIVATE = frozenset({"close", "fstat", "fsync", "lstat"})
+"""Operations before which nobody stands, unless `World.every`: what a rival does there, it could
+as well do before the next or after the last one."""
+
+CHANGES = frozenset(
+    {"create", "overwrite", "remove", "publish", "fence", "sweep", "discard"}
+    | {"link", "rename", "unlink", "pwrite"}
+)
+
+
+def watch(world: World, claim: Claim) -> None:
+    """Assert I7 each time that the claim is looked at."""
+    beat, check = claim.beat, claim.check
+
+    def superseded() -> bool:
+        return world.peek(lock_key(claim.key, claim.attempt + 1)) is not None
+
+    def watched_beat(done: int | None = None, total: int | None = None) -> object:
+        was = superseded()
+        lost = beat(done, total)
+        assert not was or lost is not None, "I7: a beat did not see a newer attempt"
+        return lost
+
+    def watched_check() -> object:
+        was = superseded()
+        lost = check()
+        assert not was or lost is not None, "I7: a check did not see a newer attempt"
+        return lost
+
+    claim.beat = watched_beat
+    claim.check = watched_check
+
+
+def holder(world: World, key: str = KEY) -> str | None:
+    """Who holds the newest lock."""
+    newest = None
+    for attempt in range(1, 9):
+        content = world.peek(lock_key(key, attempt))
+        if content is not None and (record := decode_lock(content)) is not None:
+            newest = record.host
+    return newest

@@ -1,0 +1,201 @@
+"""A rival acts before each single operation of a worker's whole life, on a real folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from posewatch.claims.names import lock_key
+from claims.play import KEY, MAX_ATTEMPTS, TTL, Worker, World, result_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def fresh(world: World) -> None:
+    world.put()
+
+
+def replaced(world: World) -> None:
+    """There are results of an earlier version."""
+    world.put()
+    Worker(world, "earlier").run(lambda: None)
+    world.workers[-1].run(world.workers[-1].work)
+    world.put()
+
+
+def wait_out(world: World, rival: Worker) -> None:
+    """See the locks, and once more after a whole ttl."""
+    rival.run(rival.sweep)
+    world.clock.advance(TTL)
+
+
+def tries_at_once(world: World) -> None:
+    rival = Worker(world, "rival", skew=1e6)
+    rival.run(rival.tend)
+
+
+def finishes(world: World) -> None:
+    rival = Worker(world, "rival", skew=-1e6)
+    wait_out(world, rival)
+    rival.run(rival.work)
+
+
+def finishes_and_more(world: World) -> None:
+    """The rival finishes; a new version comes, and another rival is in the middle of it."""
+    finishes(world)
+    world.put()
+    third = Worker(world, "third")
+    third.start(third.work)
+    third.step(45 if world.posix else 12)
+
+
+def takes_over_and_stands(world: World) -> None:
+    rival = Worker(world, "rival")
+    wait_out(world, rival)
+    rival.start(rival.work)
+    rival.step(60 if world.posix else 14)
+
+
+def takes_over_and_dies(world: World) -> None:
+    takes_over_and_stands(world)
+    world.workers[-1].kill()
+    finishes(world)
+
+
+def user_replaces(world: World) -> None:
+    world.put()
+
+
+def user_deletes_the_locks(world: World) -> None:
+    world.delete_locks()
+    rival = Worker(world, "rival")
+    rival.run(rival.tend)
+
+
+def user_deletes_the_result(world: World) -> None:
+    world.delete_result()
+
+
+RIVALS = [
+    tries_at_once,
+    finishes,
+    finishes_and_more,
+    takes_over_and_stands,
+    takes_over_and_dies,
+    user_replaces,
+    user_deletes_the_locks,
+    user_deletes_the_result,
+]
+
+
+def life(root: Path, *, posix: bool, every: bool = False) -> int:
+    """How many operations the life of an undisturbed worker has."""
+    with World(root, posix, every) as world:
+        replaced(world)
+        owner = Worker(world, "owner")
+        owner.run(owner.tend)
+        world.settle(failures=False)
+        return owner.steps
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Before each operation of an owner's life `rival` acts; then the owner goes on, or is dead."""
+
+    begin: Callable[[World], None]
+    rival: Callable[[World], None]
+    posix: bool = True
+    every: bool = False
+    killed: bool = False
+
+    def run(self, root: Path) -> None:
+        for step in range(life(root / "count", posix=self.posix, every=self.every)):
+            with World(root / f"{step}", self.posix, self.every) as world:
+                try:
+                    self._play(world, step)
+                except AssertionError as error:
+                    raise AssertionError(f"at operation {step} of the owner: {error}") from error
+
+    def _play(self, world: World, step: int) -> None:
+        self.begin(world)
+        owner = Worker(world, "owner")
+        owner.start(owner.tend)
+        owner.step(step)
+        if self.killed:
+            owner.kill()
+        self.rival(world)
+        owner.finish()
+        for worker in list(world.workers):
+            worker.finish()
+        world.settle(failures=False)
+
+
+@pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.parametrize("begin", [fresh, replaced])
+def test_a_rival_before_each_file_operation(
+    playground: Path, begin: Callable[[World], None], rival: Callable[[World], None]
+) -> None:
+    Case(begin, rival).run(playground)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.parametrize("begin", [fresh, replaced])
+def test_a_rival_before_every_system_call(
+    playground: Path, begin: Callable[[World], None], rival: Callable[[World], None]
+) -> None:
+    Case(begin, rival, every=True).run(playground)
+
+
+@pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.parametrize("begin", [fresh, replaced])
+def test_a_rival_before_each_operation_of_the_contract(
+    playground: Path, begin: Callable[[World], None], rival: Callable[[World], None]
+) -> None:
+    Case(begin, rival, posix=False).run(playground)
+
+
+@pytest.mark.parametrize("begin", [fresh, replaced])
+def test_a_death_before_each_file_operation(
+    playground: Path, begin: Callable[[World], None]
+) -> None:
+    Case(begin, finishes, killed=True).run(playground)
+
+
+def test_a_foreign_result_is_never_overwritten(playground: Path) -> None:
+    for step in range(life(playground / "count", posix=True)):
+        with World(playground / f"{step}", posix=True) as world:
+            world.put()
+            owner = Worker(world, "owner")
+            owner.start(owner.tend)
+            owner.step(step)
+            before = world.peek(result_key(KEY))
+            if before is None:
+                world.write(result_key(KEY), b"somebody's own work")
+            owner.finish()
+            if before is None:
+                assert world.peek(result_key(KEY)) == b"somebody's own work"
+                world.settle()
+
+
+def test_a_job_that_kills_its_workers_ends_as_a_failure(playground: Path) -> None:
+    with World(playground / "world", posix=True) as world:
+        world.put()
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            victim = Worker(world, f"victim {attempt}")
+            wait_out(world, victim)
+            victim.start(victim.work)
+            victim.step_until(lambda attempt=attempt: len(world.locks) == attempt)
+            victim.step(20)
+            victim.kill()
+            assert world.locks.keys() == {lock_key(KEY, n) for n in range(1, attempt + 1)}
+        world.settle()
+        found = world.standing(KEY)
+        assert found is not None
+        assert found.failure is not None
+        assert found.attempt == MAX_ATTEMPTS + 1
+        assert world.listed() == {KEY, "talks/a.posewatch.json"}
