@@ -221,10 +221,12 @@ class Listing:
                 listing.hidden[key] = entry.version
             elif names.is_input(key, suffixes):
                 listing.videos[key] = _version(entry)
-            elif input_of_lock(key) is not None:
+            elif names.is_kept(key):
+                if entry.version is not None and entry.regular:
+                    listing.kept[key] = entry.version
+            # Only the lock of a video is one of ours: other programs leave `Cargo.lock` and such.
+            elif (locked := input_of_lock(key)) and names.is_input(locked, suffixes):
                 listing.locks.append(key)
-            elif names.is_kept(key) and entry.version is not None and entry.regular:
-                listing.kept[key] = entry.version
         return listing
 
 

@@ -79,7 +79,7 @@ def run(
         with DrainView(Console(stderr=True)) as view:
             summary = build.drain(settings(), folder, view.show)
         tables.print_summary(summary, Console())
-        raise typer.Exit(0 if summary.failed == 0 else 1)
+        raise typer.Exit(0 if summary.failed == summary.unlisted == 0 else 1)
     build.serve(settings, folder)
 
 

@@ -102,6 +102,11 @@ def print_summary(summary: Overview, console: Console) -> None:
     if summary.frames:
         words += f"; {summary.frames:,} frames, {summary.frames_per_second:.1f} a second"
     console.print(words, style="red" if summary.failed else "green", highlight=False)
+    if summary.unlisted:
+        what = (
+            "1 folder or file" if summary.unlisted == 1 else f"{summary.unlisted} folders or files"
+        )
+        console.print(f"{what} could not be looked at; the log tells which", style="red")
     if summary.failed:
         console.print("posewatch status tells why; posewatch retry forgets failures", style="dim")
 

@@ -99,6 +99,7 @@ class Overview:
         frames: worked on by this process.
         frames_per_second: of this process, since its first claim.
         seconds_left: a guess from the pace so far; None when there is no pace yet.
+        unlisted: folders below the watched one that could not be listed.
     """
 
     videos: int = 0
@@ -108,6 +109,7 @@ class Overview:
     frames: int = 0
     frames_per_second: float = 0.0
     seconds_left: float | None = None
+    unlisted: int = 0
 
     @property
     def finished(self) -> int:
@@ -198,6 +200,7 @@ class Daemon:
         self._first_claim: float | None = None
         self._finished_here = 0
         self._frames = 0
+        self._unlisted = 0
         self._reported = -TURN
         self._overview = Overview()
 
@@ -350,7 +353,8 @@ class Daemon:
                         exc_info=skipped.error,
                         extra=fields(file=skipped.key),
                     )
-        if scan.whole:
+        self._unlisted = scan.unlisted
+        if not scan.unlisted:
             self._sweep(scan, locks)
 
     def _sweep(self, scan: Scan, locks: Mapping[str, list[SeenLock]]) -> None:
@@ -482,6 +486,7 @@ class Daemon:
             frames=frames,
             frames_per_second=frames / elapsed if elapsed > 0 else 0.0,
             seconds_left=max(unfinished - parts, 0.0) / pace if pace > 0 else None,
+            unlisted=self._unlisted,
         )
 
 

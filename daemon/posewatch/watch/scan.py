@@ -52,9 +52,9 @@ class Scan:
     ended: float = 0.0
 
     @property
-    def whole(self) -> bool:
-        """Whether every folder could be listed, so that what is not there is really gone."""
-        return all(skipped.error is None for skipped in self.skipped)
+    def unlisted(self) -> int:
+        """How many folders and files could not be looked at: what is missing may be there."""
+        return sum(skipped.error is not None for skipped in self.skipped)
 
 
 class FolderReader:

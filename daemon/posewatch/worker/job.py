@@ -219,11 +219,15 @@ class _Attempt:
             with self._runner.cache.reserve(
                 self.job.version.size, self._cancellation.check
             ) as folder:
-                made = self._make(folder)
+                copy = self._fetch(folder)
+                if done is not None and self._only_touched(done, folder):
+                    return self._renewed(done)
+                made = self._make(copy, folder)
                 results = {
                     names.stem(self.job.key) + suffix: path for suffix, path in made.results.items()
                 }
-                return self._done(made, self._publish(results, made, None))
+                standing = self._publish(results, lambda records: self._receipt(records, made=made))
+                return self._done(made, standing)
         except InputError as failure:
             return self._failed(failure)
 
@@ -264,21 +268,52 @@ class _Attempt:
                 hint="Give it another name, or put a video in its place",
             )
 
-    def _make(self, folder: Path) -> Made:
-        """Fetch the input and run the recipe, as often as its decoder may crash."""
-        runner = self._runner
+    def _fetch(self, folder: Path) -> Path:
+        """The local copy."""
         begun = time.perf_counter()
         copy = folder / f"input{_suffix(self.job.key)}"
         try:
-            sha256 = runner.storage.fetch(self.job.key, self.job.version, copy, self._moved)
+            self._sha256 = self._runner.storage.fetch(
+                self.job.key, self.job.version, copy, self._moved
+            )
         except DeniedError as error:
             raise InputError(
                 Fault.DENIED,
                 "posewatch may not read it",
                 hint="Give its user the right to: chmod o+r, or a group they share",
             ) from error
-        self._sha256 = sha256
         self._spent(Stage.FETCH, time.perf_counter() - begun)
+        return copy
+
+    def _only_touched(self, done: Standing, folder: Path) -> bool:
+        """Whether the receipt is right but for the version: copying a folder changes its times."""
+        found = done.receipt
+        return (
+            found is not None
+            and found.outcome == "done"
+            and found.input.name == names.split(self.job.key)[1]
+            and found.input.sha256 == self._sha256
+            and found.recipe.hash == self._runner.recipe.id.hash
+            and self._publisher.intact(done, folder)
+        )
+
+    def _renewed(self, done: Standing) -> Ending:
+        """A receipt with the same results for the new version."""
+        standing = self._publish({}, lambda _records: self._renew(done))
+        self.log.info("only its time was changed; the results stand")
+        return Ending(self.job, Outcome.DONE, standing=standing)
+
+    def _renew(self, done: Standing) -> Receipt:
+        fresh = self._receipt(())
+        if done.receipt is None:
+            return fresh
+        return done.receipt.model_copy(
+            update={"input": fresh.input, "attempt": fresh.attempt, "nonce": fresh.nonce}
+        )
+
+    def _make(self, copy: Path, folder: Path) -> Made:
+        """Run the recipe, as often as its decoder may crash."""
+        runner = self._runner
         crashes = 0
         while True:
             self._frames = 0
@@ -286,7 +321,9 @@ class _Attempt:
             results.mkdir()
             try:
                 with runner.decoders.turn(self._cancellation) as decoder:
-                    made = runner.recipe.run(copy, sha256, results, decoder, self._progress)
+                    made = runner.recipe.run(
+                        copy, self._sha256 or "", results, decoder, self._progress
+                    )
             except DecodingCancelledError:
                 self._cancellation.check()
                 raise
@@ -321,12 +358,12 @@ class _Attempt:
         self._runner.metrics.stage_duration[stage].observe(seconds)
 
     def _publish(
-        self, results: Mapping[str, Path], made: Made | None, failure: FailureRecord | None
+        self,
+        results: Mapping[str, Path],
+        receipt_of: Callable[[tuple[ResultRecord, ...]], Receipt],
     ) -> Standing:
         begun = time.perf_counter()
-        standing = self._publisher.publish(
-            results, lambda records: self._receipt(records, made, failure), self._cancellation
-        )
+        standing = self._publisher.publish(results, receipt_of, self._cancellation)
         self._runner.metrics.stage_duration[Stage.PUBLISH].observe(time.perf_counter() - begun)
         if standing.receipt is not None:
             published = sum(result.size for result in standing.receipt.results)
@@ -336,8 +373,9 @@ class _Attempt:
     def _receipt(
         self,
         records: tuple[ResultRecord, ...],
-        made: Made | None,
-        failure: FailureRecord | None,
+        *,
+        made: Made | None = None,
+        failure: FailureRecord | None = None,
     ) -> Receipt:
         runner, job = self._runner, self.job
         recipe = runner.recipe
@@ -390,9 +428,9 @@ class _Attempt:
             hint=error.hint,
             readable_frames=error.readable_frames,
         )
-        standing = self._publish({}, None, failure)
+        standing = self._publish({}, lambda records: self._receipt(records, failure=failure))
         self._runner.metrics.video_faults[error.fault].inc()
-        self.log.warning("failed: %s", error, extra=fields(fault=error.fault.value))
+        self.log.warning("failed", exc_info=error, extra=fields(fault=error.fault.value))
         return Ending(self.job, Outcome.FAILED, standing=standing)
 
 

@@ -106,6 +106,26 @@ class Publisher:
                 return False
         return True
 
+    def intact(self, standing: Standing, folder: Path) -> bool:
+        """Whether the results that a receipt names are there with their very digests.
+
+        Args:
+            standing: the receipt.
+            folder: a local one, for copies.
+        """
+        if standing.receipt is None or not self.whole(standing):
+            return False
+        copy = folder / "result"
+        for result in standing.receipt.results:
+            key = names.split(self.input_key)[0] + result.name
+            entry = self.storage.stat(key)
+            if entry is None or entry.version is None:
+                return False
+            digest = self.storage.fetch(key, entry.version, copy, lambda _bytes: None)
+            if digest != result.sha256:
+                return False
+        return True
+
     def publish(
         self,
         results: Mapping[str, Path],
