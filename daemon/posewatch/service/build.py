@@ -21,8 +21,10 @@ from posewatch.base import logs
 from posewatch.base.backoff import Backoff, Retries
 from posewatch.base.clock import Clock, SystemClock
 from posewatch.base.errors import (
+    PosewatchError,
     SettingsError,
     UnavailableError,
+    UnmountedError,
 )
 from posewatch.base.logs import fields
 from posewatch.base.metrics import Metrics
@@ -30,6 +32,7 @@ from posewatch.cache import InputCache
 from posewatch.claims.claims import Claims, Owner
 from posewatch.claims.observer import Observer
 from posewatch.models.cache import ModelCache
+from posewatch.service import crashes
 from posewatch.service.daemon import Ask, Daemon, Hint, Message, Overview, Parts, Trouble
 from posewatch.service.http import HttpServer
 from posewatch.service.notify import Notifier, SilentNotifier, Watchdog, notifier, watchdog_interval
@@ -109,13 +112,20 @@ def serve(load: Callable[[], config.Settings], folder: Path | None) -> None:
 
     Raises:
         SettingsError, ModelError: it cannot begin.
+        PosewatchError: a part of it died of a bug.
     """
-    settings = load()
-    logs.configure(settings.log.style, settings.log.level)
     clock = SystemClock()
-    house = _House(settings, _folder(settings, folder), clock, notifier(os.environ, clock))
-    with house.open(load, until_idle=False, show=lambda _overview: None) as daemon:
-        daemon.run()
+    told = notifier(os.environ, clock)
+    try:
+        settings = load()
+        logs.configure(settings.log.style, settings.log.level)
+        house = _House(settings, _folder(settings, folder), clock, told)
+        with house.open(load, until_idle=False, show=lambda _overview: None) as daemon:
+            daemon.run()
+        house.complain()
+    except PosewatchError as error:
+        told.status(str(error))
+        raise
     log.info("stopped")
 
 
@@ -131,11 +141,14 @@ def drain(
 
     Raises:
         SettingsError, ModelError: it cannot begin.
+        PosewatchError: a part of it died of a bug.
     """
     logs.configure(settings.log.style, settings.log.level)
     house = _House(settings, _folder(settings, folder), SystemClock(), SilentNotifier())
     with house.open(lambda: settings, until_idle=True, show=show) as daemon:
-        return daemon.run()
+        overview = daemon.run()
+    house.complain()
+    return overview
 
 
 def _folder(settings: config.Settings, given: Path | None) -> Path:
@@ -163,6 +176,7 @@ class _House:
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._daemon: Daemon | None = None
         self._doing = "starting"
+        self._died = False
 
     @contextmanager
     def open(
@@ -174,6 +188,7 @@ class _House:
     ) -> Iterator[Daemon]:
         """Build it, from the ground up; what was built is taken down in reverse order."""
         settings, clock, metrics = self._settings, self._clock, self._metrics
+        crashes.tell(self._part_died)
         with ExitStack() as stack:
             if settings.http.enabled and not until_idle:
                 self._serve_http(stack)
@@ -237,6 +252,22 @@ class _House:
             log.info("watching", extra=fields(folder=str(self._folder), version=__version__))
             yield self._daemon
 
+    def complain(self) -> None:
+        """Raise `PosewatchError` if it had to stop because a part of it died."""
+        if self._died:
+            raise PosewatchError(
+                "posewatch had to stop: a part of it died",
+                hint="This is a bug: please report it, with the log",
+            )
+
+    def _part_died(self) -> None:
+        self._died = True
+        self._inbox.put(Ask.STOP)
+
+    def _now(self, doing: str) -> None:
+        self._doing = doing
+        self._notifier.status(doing)
+
     def _serve_http(self, stack: ExitStack) -> None:
         pages = Pages(
             self._metrics, self._clock, self._progress.health, self._readiness, self._facts
@@ -264,21 +295,20 @@ class _House:
 
     def _open_storage(self, *, wait: bool) -> PosixStorage:
         """The folder, once it can be used safely."""
-        self._doing = "looking at the folder"
-        retries = Retries(Backoff(first=1.0, limit=60.0), Random())  # noqa: S311 -- jitter
+        self._now("looking at the folder")
+        retries = Retries(Backoff(first=1.0, limit=15.0), Random())  # noqa: S311 -- jitter
         never = threading.Event()
         while True:
             try:
-                storage = PosixStorage(self._folder)
+                storage = self._folder_now()
                 probe(storage, storage.backing)
             except PASSING as error:
-                self._doing = str(error)
+                self._now(f"waiting: {error}")
                 if not wait:
                     raise SettingsError(error.message, hint=error.hint) from error
                 delay = retries.failed()
                 if retries.failures == 1:
                     log.exception("the folder cannot be used yet")
-                self._notifier.status(str(error))
                 self._notifier.extend_timeout(delay + PATIENCE)
                 with self._progress.during("waiting for the folder", delay):
                     self._clock.wait(never, delay)
@@ -287,9 +317,18 @@ class _House:
                     log.info("the folder can be used now")
                 return storage
 
+    def _folder_now(self) -> PosixStorage:
+        """The folder as it is now. For a person one that is missing is wrong, for systemd late."""
+        try:
+            return PosixStorage(self._folder)
+        except SettingsError as error:
+            if isinstance(self._notifier, SilentNotifier):
+                raise
+            raise UnmountedError(error.message, hint=error.hint) from error
+
     def _open_recipe(self, stack: ExitStack) -> Callable[[config.RecipeSettings], MediaPipePose]:
         """Load the networks; the answer makes recipes of them."""
-        self._doing = "loading the networks"
+        self._now("loading the networks")
         work = self._settings.work
         model = ModelCache().require(MODEL)
         self._notifier.extend_timeout(LOADING)
