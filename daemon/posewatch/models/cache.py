@@ -213,9 +213,7 @@ class ModelCache:
             except BlockingIOError:
                 waiting()
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            for leftover in self.root.glob(f"{_BUILD_PREFIX}*"):
-                # A pip that outlived its parent may still write there: the next pull sweeps it.
-                shutil.rmtree(leftover, ignore_errors=True)
+            self._sweep()
             # Not mkdtemp: what is built here keeps the permissions that the umask gives.
             folder = self.root / f"{_BUILD_PREFIX}{secrets.token_hex(8)}"
             folder.mkdir()
@@ -223,6 +221,17 @@ class ModelCache:
                 yield folder
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def tidy(self) -> None:
+        """Sweep what killed processes left behind, unless somebody builds or it cannot be done."""
+        with contextlib.suppress(OSError), (self.root / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._sweep()
+
+    def _sweep(self) -> None:
+        for leftover in self.root.glob(f"{_BUILD_PREFIX}*"):
+            # A pip that outlived its parent may still write there: the next pull sweeps it.
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def install(self, card: Card, built: Path) -> None:
         """Give a model that was built its place, whole and durably. Only inside of `building`.

