@@ -57,3 +57,13 @@ def cut(network: Network, places: Sequence[tuple[NDArray[np.uint8], Region]]) ->
             borderMode=cv2.BORDER_REPLICATE if network.border else cv2.BORDER_CONSTANT,
         )
     return batch
+
+
+def stay_on_calling_thread() -> None:
+    """Make OpenCV work on the thread that calls it, in the whole process.
+
+    A crop takes a third of a millisecond: waking a pool of threads for it costs more than it
+    gains, and with several videos in flight every core has work already. Called once, by whoever
+    composes the process.
+    """
+    cv2.setNumThreads(1)
