@@ -8,6 +8,7 @@ import platform
 import queue
 import signal
 import socket
+import sys
 import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -43,7 +44,7 @@ from posewatch.storage.posix import PosixStorage
 from posewatch.storage.probe import probe
 from posewatch.vision.decoder import Decoder
 from posewatch.vision.engine import BatchingEngine, Device, Engine, OnnxEngine
-from posewatch.vision.holistic import Holistic, Mode
+from posewatch.vision.holistic import Holistic, Mode, stay_on_calling_thread
 from posewatch.vision.video import DecodeLimits
 from posewatch.watch.inotify import LocalWrites
 from posewatch.watch.scan import FolderReader, Scanner
@@ -143,7 +144,9 @@ def drain(
         SettingsError, ModelError: it cannot begin.
         PosewatchError: a part of it died of a bug.
     """
-    logs.configure(settings.log.style, settings.log.level)
+    # Somebody looks at a progress bar, which tells what goes well.
+    quiet = settings.log.level == "info" and sys.stderr.isatty()
+    logs.configure(settings.log.style, "warning" if quiet else settings.log.level)
     house = _House(settings, _folder(settings, folder), SystemClock(), SilentNotifier())
     with house.open(lambda: settings, until_idle=True, show=show) as daemon:
         overview = daemon.run()
@@ -332,6 +335,8 @@ class _House:
         work = self._settings.work
         model = ModelCache().require(MODEL)
         self._notifier.extend_timeout(LOADING)
+        # Several videos keep all cores busy; OpenCV's own threads would only get in their way.
+        stay_on_calling_thread()
         with self._progress.during(self._doing, LOADING):
             networks = {
                 network.name: model.network(network.name) for network in model.card.networks
