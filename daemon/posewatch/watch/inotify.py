@@ -1,13 +1,15 @@
 """Hints about writes that were made on this machine, from the kernel through watchdog.
 
-Threads: watchdog owns two (one reads inotify, one calls us); both end with `close`. The callback
-only puts keys into the caller's hands, so nothing is decided here. A hint may be wrong, early, late
-or missing: the scan is the truth. On NFS and FUSE mounts, writes of other machines give no hint.
+Threads: watchdog owns three (they read inotify, sort what came, and call us); all end with `close`.
+The callback only puts keys into the caller's hands, so nothing is decided here. A hint may be
+wrong, early, late or missing: the scan is the truth. On NFS and FUSE mounts, writes of other
+machines give no hint.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING
 
 from watchdog.events import (
@@ -16,7 +18,7 @@ from watchdog.events import (
     FileSystemEvent,
     FileSystemEventHandler,
 )
-from watchdog.observers import Observer
+from watchdog.observers.inotify import InotifyObserver
 
 from posewatch.base.errors import UnavailableError
 
@@ -39,17 +41,49 @@ class LocalWrites(FileSystemEventHandler):
     def __init__(self, root: Path, hint: Callable[[str], None]) -> None:
         self._root = os.fspath(root)
         self._hint = hint
-        self._observer = Observer()
+        self._identity = (-1, -1)
+        # Our staging directories are made faster than watchdog looks into them: it sees some twice,
+        # which does no harm, and warns of it.
+        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
+        self._listen()
+
+    def _listen(self) -> None:
+        # "Full": else what is moved in from outside of the folder is not told as moved.
+        self._observer = InotifyObserver(generate_full_events=True)
         # A copied or moved-in file ends with one of these two; a moved-in folder is found by scan.
         wanted: list[type[FileSystemEvent]] = [FileClosedEvent, FileMovedEvent]
         self._observer.schedule(self, self._root, recursive=True, event_filter=wanted)
         try:
+            identity = self._look()
             self._observer.start()
+            self._identity = identity
         except OSError as error:
+            self._observer.on_thread_stop()
             raise UnavailableError(
                 f"the kernel gives no notice of local writes: {error.strerror}",
                 hint="Raise fs.inotify.max_user_watches, or set [watch] inotify = false",
             ) from error
+
+    def follow(self, *, anew: bool = False) -> None:
+        """Listen anew if the folder is another directory by now, which the kernel does not tell.
+
+        Args:
+            anew: also if it looks the same: it had been unmounted, and all watches went with it.
+
+        Raises:
+            UnavailableError: as for the constructor; there will be no hints until a later call.
+        """
+        try:
+            same = self._look() == self._identity
+        except OSError:  # not there now; the next scan says so
+            return
+        if anew or not same:
+            self.close()
+            self._listen()
+
+    def _look(self) -> tuple[int, int]:
+        found = os.stat(self._root)  # noqa: PTH116 -- as text, as watchdog wants it
+        return found.st_dev, found.st_ino
 
     def on_closed(self, event: FileSystemEvent) -> None:
         """A file that was open for writing was closed."""
@@ -65,5 +99,6 @@ class LocalWrites(FileSystemEventHandler):
 
     def close(self) -> None:
         """Stop; returns when watchdog's threads have ended."""
-        self._observer.stop()
-        self._observer.join()
+        if self._observer.is_alive():
+            self._observer.stop()
+            self._observer.join()
