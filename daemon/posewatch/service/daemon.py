@@ -25,7 +25,7 @@ from posewatch.base.errors import PosewatchError, StorageError, UnavailableError
 from posewatch.base.logs import fields
 from posewatch.base.metrics import HintSource, Outcome, StorageFault, Success, VideoState
 from posewatch.base.once import Once
-from posewatch.catalog import Catalog, Held, Rules, State
+from posewatch.catalog import Catalog, Held, Rules, State, version_of
 from posewatch.claims.observer import Observer
 from posewatch.claims.survey import SeenLock, hidden_to_sweep, locks_to_sweep, survey
 from posewatch.formats import names
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from posewatch.base.clock import Clock
     from posewatch.base.metrics import Metrics
+    from posewatch.catalog import Job
     from posewatch.config import Settings
     from posewatch.service.notify import Notifier
     from posewatch.service.progress import Progress
@@ -327,7 +328,8 @@ class Daemon:
         if isinstance(self._trouble, UnmountedError | UnavailableError):
             self._note_trouble(None, now)  # what a scan finds, a scan also finds mended
         metrics.folder_available.set(1)
-        self._catalog.scanned(scan.listing, now)
+        unlisted = [skipped.key for skipped in scan.skipped if skipped.error is not None]
+        self._catalog.scanned(scan.listing, now, began=scan.began, unlisted=unlisted)
         for key, version, receipt in scan.receipts:
             self._catalog.receipt_read(key, version, receipt)
         ttl = self._settings.claims.ttl
@@ -386,14 +388,16 @@ class Daemon:
         self._fresh = False
         if ending.standing is not None:
             standing = ending.standing
-            self._catalog.receipt_read(standing.key, standing.version, standing.receipt)
+            self._catalog.receipt_read(
+                standing.key, standing.version, standing.receipt, ours=True
+            )
             if standing.receipt is not None:
                 folder, _ = names.split(key)
                 results = standing.receipt.results
                 self._catalog.results_published((folder + r.name, r.size) for r in results)
         self._catalog.let_go(key, now, wait=ending.wait, bug=ending.bug is not None)
         if ending.gone:
-            self._catalog.gone(key)
+            self._catalog.gone(key, ending.job.version)
         elif ending.outcome is None and ending.error is None and ending.standing is None:
             self._catalog.held_elsewhere(key)
         if ending.error is not None:
@@ -440,7 +444,7 @@ class Daemon:
         except PosewatchError:
             log.exception("the settings stay as they were")
         else:
-            self._catalog.rules = _rules(self._settings, self._runner)
+            self._catalog.change_rules(_rules(self._settings, self._runner))
             self._next_scan = min(self._next_scan, self._parts.clock.monotonic() + self._interval())
             log.info("the settings were read again")
         self._parts.notifier.ready()
@@ -453,10 +457,27 @@ class Daemon:
         if free <= 0 or now < self._hold_until:
             return
         for job in self._catalog.jobs(now, free):
+            if job.look_again and not self._rests(job, now):
+                continue
             if self._first_claim is None:
                 self._first_claim = now
             self._catalog.taken(job.key)
             self._parts.workshop.start(job, self._runner)
+
+    def _rests(self, job: Job, now: float) -> bool:
+        """Whether a file that was closed is still the same after its time to settle."""
+        try:
+            entry = self._parts.storage.stat(job.key)
+        except StorageError as error:
+            self._note_trouble(error, now)
+            return False
+        if entry is None:
+            self._catalog.gone(job.key)
+        elif version_of(entry) != job.version:
+            self._catalog.closed(job.key, entry, now)
+        else:
+            return True
+        return False
 
     def _interval(self) -> float:
         interval = self._settings.watch.scan_interval

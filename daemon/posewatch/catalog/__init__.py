@@ -1,0 +1,40 @@
+"""What stands in the folder, and what to do next about it.
+
+Pure: listings, records and the time go in; verdicts and jobs come out. Nothing here reads a file or
+a clock, so every rule can be tested with a table.
+
+`verdict` decides about one video, `listing` reduces what a scan found, and `memory` remembers
+between scans only what a listing cannot say: since when a file has been unchanged, and what the
+receipts say.
+"""
+
+from posewatch.catalog.listing import Listing, version_of, wants_version
+from posewatch.catalog.memory import Catalog, Job
+from posewatch.catalog.verdict import (
+    NOT_REGULAR,
+    Held,
+    ReceiptFacts,
+    Rules,
+    State,
+    Verdict,
+    View,
+    Why,
+    decide,
+)
+
+__all__ = [
+    "NOT_REGULAR",
+    "Catalog",
+    "Held",
+    "Job",
+    "Listing",
+    "ReceiptFacts",
+    "Rules",
+    "State",
+    "Verdict",
+    "View",
+    "Why",
+    "decide",
+    "version_of",
+    "wants_version",
+]
