@@ -53,7 +53,10 @@ def test_the_summary_counts_what_was_found(tmp_path: Path) -> None:
     points[:, Part.LEFT_HAND.value] = np.nan
     points[100:200] = np.nan
     points[500:, Part.FACE.value] = np.nan
-    result = write_result(tmp_path / "a.npz", 600, person=(points, visibility))
+    provenance = {"producer": "x", "models": {"a": "0" * 64, "b": 1}}
+    result = write_result(
+        tmp_path / "a.npz", 600, person=(points, visibility), provenance=json.dumps(provenance)
+    )
     summary = summarise(result)
     assert (summary.frames, summary.width, summary.height) == (600, 96, 64)
     assert summary.fps == 25.0
@@ -65,12 +68,13 @@ def test_the_summary_counts_what_was_found(tmp_path: Path) -> None:
         "face": pytest.approx(400 / 600),
     }
     assert summary.longest_gap == pytest.approx(4.0)
-    assert summary.provenance == {"producer": "x"}
+    assert summary.provenance == provenance
     assert json.loads(json.dumps(summary.to_json()))["frames"] == 600
     lines = dict(summary.lines())
     assert lines["frames"] == "600"
     assert lines["pose"] == "found in 83.3% of the frames"
     assert lines["producer"] == "x"
+    assert lines["models"] == "a 000000000000…, b 1"
 
 
 def test_a_result_without_frames_has_a_summary(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from posewatch.base.errors import ModelError, PosewatchError, SettingsError
 from posewatch.cli import models, tables
 from posewatch.cli.progress import Bar, DrainView
 from posewatch.service import build, inspect
+from posewatch.service import show as results
 
 app = typer.Typer(
     name="posewatch",
@@ -131,6 +132,33 @@ def _inside(folder: Path, name: str) -> str:
         if candidate.is_absolute() and candidate.parent.resolve().is_relative_to(root):
             return os.fspath(candidate.parent.resolve().joinpath(candidate.name).relative_to(root))
     return name
+
+
+@app.command()
+def show(
+    result: Annotated[Path, typer.Argument(help="A .npz that posewatch made.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Draw it: a .mp4 or a .png.", show_default=False),
+    ] = None,
+    video: Annotated[
+        Path | None,
+        typer.Option(help="The video, where it is not beside the result.", show_default=False),
+    ] = None,
+    config_file: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Tell in words what RESULT holds, and draw the skeleton over its video."""
+    summary = results.summarise(result)
+    if as_json:
+        sys.stdout.write(json.dumps(summary.to_json(), indent=2) + "\n")
+    else:
+        tables.print_result(summary, Console())
+    if output is not None:
+        with Bar("Drawing", Console(stderr=True)) as bar:
+            results.render(result, video, output, config.load(config_file), bar.advance)
+        if not as_json:
+            typer.echo(f"Drawn to {output}")
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from posewatch.service.daemon import Overview
     from posewatch.service.inspect import FolderStatus
+    from posewatch.stages.preview import Summary
 
 LISTED = 20
 """Rows of one kind that are shown unless all are asked for."""
@@ -118,3 +119,13 @@ def print_forgotten(names: Iterable[str], console: Console) -> None:
         console.print(Text(shown(name)))
     what = "1 failure" if count == 1 else f"{count} failures"
     console.print(f"{what} forgotten", style="green" if count else "dim")
+
+
+def print_result(summary: Summary, console: Console) -> None:
+    """A pose file in words."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in summary.lines():
+        table.add_row(Text(shown(name)), Text(shown(value)))
+    console.print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -29,6 +30,8 @@ _ROWS = 256
 _TILES = 9
 _TILE_PIXELS = 640
 _SAME_TIME = 0.001  # seconds by which the times of result and video may differ
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 _NAMES = {
     Part.POSE: "pose",
@@ -80,8 +83,16 @@ class Summary:
             yield part, f"found in {share:.1%} of the frames"
         yield "longest gap", f"{self.longest_gap:.3f} s without anybody"
         for name, value in self.provenance.items():
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            yield name.replace("_", " "), text
+            yield name.replace("_", " "), _in_words(value)
+
+
+def _in_words(value: object) -> str:
+    """Something out of JSON; digests are cut to what tells them apart."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_in_words(inner)}" for name, inner in value.items())
+    if isinstance(value, str):
+        return f"{value[:12]}…" if _DIGEST.fullmatch(value) else value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def summarise(result: Path) -> Summary:
