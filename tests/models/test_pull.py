@@ -97,6 +97,36 @@ def test_the_version_of_the_converter_follows_what_it_makes(files: dict[str, byt
     assert {"version": CONVERTER_VERSION, "structure": found} == known
 
 
+def test_the_same_files_come_out_of_every_conversion(
+    files: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Sets are in another order in each process: nothing in a file may follow them."""
+    (tmp_path / "network.tflite").write_bytes(files["face_detection"])
+    program = (
+        "import hashlib, pathlib, sys\n"
+        "from posewatch.models.cards import card\n"
+        "from posewatch.models.convert import convert\n"
+        "from posewatch.models.mend import mend\n"
+        "from posewatch.models.tflite_reader import read_graph\n"
+        "data = pathlib.Path(sys.argv[1]).read_bytes()\n"
+        "network = card('mediapipe-holistic').network('face_detection')\n"
+        "net = convert(read_graph(data), network)\n"
+        "mend(net)\n"
+        "model = net.to_onnx().SerializeToString(deterministic=True)\n"
+        "print(hashlib.sha256(model).hexdigest())\n"
+    )
+    digests = {
+        subprocess.run(  # noqa: S603 - ourselves
+            [sys.executable, "-c", program, str(tmp_path / "network.tflite")],
+            capture_output=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(digests) == 1
+
+
 def test_nothing_that_only_a_pull_needs_is_imported_before() -> None:
     program = (
         "import sys, posewatch.models.cards, posewatch.models.cache, posewatch.models.pull\n"

@@ -12,6 +12,7 @@ from enum import StrEnum
 from importlib import metadata
 from typing import TYPE_CHECKING, Protocol
 
+from posewatch import __version__
 from posewatch.base.errors import ModelError
 from posewatch.models.cache import (
     CONVERTER_VERSION,
@@ -130,9 +131,8 @@ def _build(card: Card, files: dict[str, bytes], folder: Path, progress: Progress
     manifest = Manifest(
         card=card.digest,
         converter=CONVERTER_VERSION,
-        made_with={
-            package: metadata.version(package) for package in ("posewatch", "onnx", "numpy")
-        },
+        made_with={"posewatch": __version__}
+        | {package: metadata.version(package) for package in ("onnx", "numpy")},
         networks=made,
     )
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")

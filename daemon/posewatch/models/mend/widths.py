@@ -70,15 +70,9 @@ def _same_channels(net: Net, name: str) -> set[str]:
 
 def _widen(net: Net, values: set[str]) -> bool:
     """Add channels of zeros to all of these values; whether all that touches them can."""
-    makers, users = net.makers(), net.users()
     count = net.shapes[next(iter(values))][0]
     more = -count % BLOCK
-    touching = {
-        id(node): node
-        for value in values
-        for node in [makers.get(value), *users.get(value, [])]
-        if node is not None
-    }.values()
+    touching = [node for node in net.nodes if values & {node.output, *node.inputs}]
     pads = [node for node in touching if node.kind == "Pad"]
     others = [node for node in touching if not _keeps_channels(net, node) and node not in pads]
     if values & set(net.outputs) or any(not is_dense(node) for node in others):
