@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _hooks_of_pytest(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setattr(faulthandler, "enable", lambda _file: None)
     return
 
@@ -34,8 +33,10 @@ def run_in_thread(error: BaseException) -> None:
 
 def test_a_thread_that_dies_is_logged_and_told(caplog: pytest.LogCaptureFixture) -> None:
     died: list[str] = []
-    crashes.tell(lambda: died.append(threading.current_thread().name))
-    run_in_thread(ValueError("a bug"))
+    before = threading.excepthook
+    with crashes.told(lambda: died.append(threading.current_thread().name)):
+        run_in_thread(ValueError("a bug"))
+    assert threading.excepthook is before
     assert died == ["scanner"]
     (record,) = caplog.records
     assert record.levelno == logging.CRITICAL
@@ -45,14 +46,15 @@ def test_a_thread_that_dies_is_logged_and_told(caplog: pytest.LogCaptureFixture)
 
 def test_a_thread_may_end_itself(caplog: pytest.LogCaptureFixture) -> None:
     died: list[None] = []
-    crashes.tell(lambda: died.append(None))
-    run_in_thread(SystemExit())
+    with crashes.told(lambda: died.append(None)):
+        run_in_thread(SystemExit())
     assert not died
     assert not caplog.records
 
 
 def test_the_end_of_the_process_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    crashes.tell(lambda: None)
+    with crashes.told(lambda: None):
+        pass
     error = ValueError("a bug")
     sys.excepthook(ValueError, error, None)
     (record,) = caplog.records
@@ -64,7 +66,8 @@ def test_the_end_of_the_process_is_logged(caplog: pytest.LogCaptureFixture) -> N
 def test_ctrl_c_is_no_bug(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    crashes.tell(lambda: None)
+    with crashes.told(lambda: None):
+        pass
     sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert not caplog.records
     assert "KeyboardInterrupt" in capsys.readouterr().err
@@ -73,11 +76,14 @@ def test_ctrl_c_is_no_bug(
 HANG = """
 import os, signal, threading
 from posewatch.service import crashes
-crashes.tell(lambda: None)
-def hanging_in_a_mount():
+def hanging_in_a_mount(ready):
+    ready.set()
     threading.Event().wait()
-threading.Thread(target=hanging_in_a_mount, daemon=True).start()
-os.kill(os.getpid(), signal.SIGABRT)
+ready = threading.Event()
+with crashes.told(lambda: None):
+    threading.Thread(target=hanging_in_a_mount, args=[ready], daemon=True).start()
+    ready.wait()
+    os.kill(os.getpid(), signal.SIGABRT)
 """
 
 

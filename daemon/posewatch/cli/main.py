@@ -7,6 +7,7 @@ or a wrong setting.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -16,11 +17,14 @@ import typer
 from rich.console import Console
 
 from posewatch import __version__, config
+from posewatch.base import logs
 from posewatch.base.errors import ModelError, PosewatchError, SettingsError
 from posewatch.cli import models, tables
 from posewatch.cli.progress import Bar, DrainView
 from posewatch.service import build, inspect
 from posewatch.service import show as results
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="posewatch",
@@ -174,6 +178,10 @@ def main() -> None:
 
 
 def _complain(error: PosewatchError) -> None:
+    if logs.leads_to_journal(sys.stderr, os.environ):
+        logs.configure()
+        log.critical("posewatch ends", exc_info=error)
+        return
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print("[bold red]error:[/] ", end="")
     console.print(tables.shown(error.message), markup=False)

@@ -191,8 +191,8 @@ class _House:
     ) -> Iterator[Daemon]:
         """Build it, from the ground up; what was built is taken down in reverse order."""
         settings, clock, metrics = self._settings, self._clock, self._metrics
-        crashes.tell(self._part_died)
         with ExitStack() as stack:
+            stack.enter_context(crashes.told(self._part_died))
             if settings.http.enabled and not until_idle:
                 self._serve_http(stack)
             self._feed_watchdog(stack)
@@ -306,7 +306,7 @@ class _House:
                 storage = self._folder_now()
                 probe(storage, storage.backing)
             except PASSING as error:
-                self._now(f"waiting: {error}")
+                self._now(f"waiting for {self._folder}: {error}")
                 if not wait:
                     raise SettingsError(error.message, hint=error.hint) from error
                 delay = retries.failed()

@@ -11,19 +11,21 @@ import faulthandler
 import logging
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from posewatch.base.logs import fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
 log = logging.getLogger(__name__)
 
 
-def tell(died: Callable[[], None]) -> None:
-    """From now on, log what nobody catches, for the rest of the process's life.
+@contextmanager
+def told(died: Callable[[], None]) -> Iterator[None]:
+    """Log what nobody catches: in other threads for as long as this lasts, and then what ends us.
 
     A fatal signal prints the stack of every thread to standard error: also the SIGABRT by which
     systemd ends a service that its watchdog found hanging.
@@ -45,8 +47,12 @@ def tell(died: Callable[[], None]) -> None:
         )
         died()
 
-    threading.excepthook = of_thread
-    sys.excepthook = _of_process
+    sys.excepthook = _of_process  # is called after the end of this
+    before, threading.excepthook = threading.excepthook, of_thread
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _of_process(

@@ -53,7 +53,8 @@ MEANING: Final[Mapping[int, type[StorageError]]] = {
 HINTS: Final[Mapping[int, str]] = {
     errno.ENOSPC: "Make room in the folder; the work goes on by itself",
     errno.EDQUOT: "Make room in the folder, or raise the quota; the work goes on by itself",
-    errno.EROFS: "Mount the folder writable; the work goes on by itself",
+    errno.EROFS: "Mount the folder writable, or allow writing in the service (ReadWritePaths=); "
+    "the work goes on by itself",
     errno.EACCES: "Give the user that posewatch runs as the permission to read and write there",
     errno.ENAMETOOLONG: "Give the video a shorter name: posewatch writes files with longer ones "
     "beside it",

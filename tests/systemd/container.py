@@ -1,0 +1,265 @@
+"""A real systemd to try the unit on: Debian 12 in a throw-away container with posewatch installed.
+
+It needs root, mmdebstrap, util-linux and a package index; PID 1 of this machine may be anything.
+Everything lies in build/systemd; mounts are in a namespace that ends with the container, which has
+a network of its own without a way out. `systemd-nspawn` is the one of the installed system, so
+nothing is installed on this machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "packaging"))
+
+from package_index import PYPI, default_sources  # noqa: E402 -- found by the line above
+
+TOP = ROOT / "build" / "systemd"
+PACKAGES = "systemd,systemd-container,dbus,python3,python3-venv,python3-systemd"
+BOOT_SECONDS = 60.0
+
+MODELS = "/var/lib/posewatch/models"
+VENV = "/opt/posewatch"
+VIDEOS = "/var/lib/test-videos"
+
+# A mount namespace: nspawn wants /run to be a tmpfs, and the overlay vanishes with it. A cgroup:
+# nspawn makes "payload" and "supervisor" in the one that it is started in.
+START = r"""
+set -e
+name=$1 lower=$2 run=$3; shift 3
+for hierarchy in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
+    [ -f "$hierarchy/cgroup.procs" ] || continue
+    mkdir -p "$hierarchy/$name"
+    echo $$ >"$hierarchy/$name/cgroup.procs"
+done
+mount -t tmpfs tmpfs /run
+mount -t overlay overlay -o "lowerdir=$lower,upperdir=$run/upper,workdir=$run/work" "$run/merged"
+exec "$@"
+"""
+
+CLEAN_ENVIRONMENT = (
+    *("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"),
+    "SYSTEMD_PAGER=",
+)
+
+# Bars that move over noise: nobody is in it, and every frame is different and has to be decoded.
+MAKE_VIDEOS = """
+import av, numpy, sys
+noise = numpy.random.default_rng(1).integers(0, 80, (360, 640, 3), numpy.uint8)
+for name, frames in (("short", 20), ("medium", 400), ("long", 4000)):
+    with av.open(f"{sys.argv[1]}/{name}.mp4", "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        for i in range(frames):
+            image = numpy.roll(noise, 3 * i, axis=1)
+            image[:, (5 * i) % 600 : (5 * i) % 600 + 40] += 150
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+"""
+
+
+class ContainerError(Exception):
+    """The container could not be made or started."""
+
+
+def install() -> Path:
+    """Make the installed system, as the comments in the unit tell a person to; return its root.
+
+    The first time takes some minutes; later ones only install posewatch anew. It is HEAD that is
+    installed; the unit and its settings are those of the working tree.
+    """
+    TOP.mkdir(parents=True, exist_ok=True)
+    base, image = TOP / "base", TOP / "bookworm.tar"
+    if not image.exists():
+        _say("making a Debian 12")
+        mirror = "http://deb.debian.org/debian"
+        made = image.with_suffix(".new.tar")
+        _run("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", made, mirror)
+        made.rename(image)
+    ready = base / "etc" / "posewatch-base-is-ready"
+    if not ready.exists():
+        shutil.rmtree(base, ignore_errors=True)
+        base.mkdir()
+        _run("tar", "-C", base, "-xf", image)
+        _inside(base, "python3", "-m", "venv", "--system-site-packages", VENV)
+    _say("installing posewatch")
+    source = base / "root" / "posewatch"
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir()
+    archive = TOP / "posewatch.tar"
+    _run("git", "-C", ROOT, "archive", "--output", archive, "HEAD")
+    _run("tar", "-C", source, "-xf", archive)
+    pip = (
+        f"{VENV}/bin/pip",
+        "install",
+        "--quiet",
+        "-c",
+        "/root/posewatch/packaging/constraints.txt",
+    )
+    if not ready.exists():
+        _inside(base, *pip, "/root/posewatch[cpu]")
+    _inside(base, *pip, "--force-reinstall", "--no-deps", "/root/posewatch")
+    _inside(
+        base,
+        *("env", f"POSEWATCH_MODELS={MODELS}"),
+        *(f"{VENV}/bin/posewatch", "models", "pull", "mediapipe-holistic"),
+    )
+    if not ready.exists():
+        (base / VIDEOS[1:]).mkdir(parents=True)
+        _inside(base, f"{VENV}/bin/python", "-c", MAKE_VIDEOS, VIDEOS)
+        user = ("--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent")
+        _inside(base, "useradd", *user, "--shell", "/usr/sbin/nologin", "posewatch")
+        ready.touch()
+    owner = ("-o", "posewatch", "-g", "posewatch")
+    _inside(base, "install", "-d", *owner, "-m", "2775", "/srv/posewatch")
+    for name, folder in (
+        ("posewatch.toml", "etc/posewatch"),
+        ("posewatch.service", "etc/systemd/system"),
+    ):
+        (base / folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "systemd" / name, base / folder)
+    return base
+
+
+class Container:
+    """The installed system, booted; what changes in it is thrown away.
+
+    Args:
+        base: from `install`.
+    """
+
+    def __init__(self, base: Path) -> None:
+        self.run_folder = TOP / "run"
+        shutil.rmtree(self.run_folder, ignore_errors=True)
+        for name in ("upper", "work", "merged"):
+            (self.run_folder / name).mkdir(parents=True)
+        self.name = f"posewatch-test-{os.getpid()}"
+        self.console = self.run_folder / "console.log"
+        nspawn, environment = _nspawn(base)
+        with self.console.open("w") as console:
+            self._process = subprocess.Popen(  # noqa: S603 -- what stands here
+                [
+                    *("unshare", "--mount", "--propagation", "private", "bash", "-c", START),
+                    *("bash", self.name, base, self.run_folder, *nspawn),
+                    *("--directory", self.run_folder / "merged", "--boot", "--private-network"),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                env=environment,
+                start_new_session=True,
+            )
+        self._leader = 0
+        try:
+            self._wait_for_boot()
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait_for_boot(self) -> None:
+        state, end = "", time.monotonic() + BOOT_SECONDS
+        while time.monotonic() < end and self._process.poll() is None:
+            with suppress(OSError, IndexError):
+                pid = self._process.pid
+                children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+                self._leader = int(children.split()[0])
+                state = self.run("systemctl", "is-system-running").stdout.strip()
+                if state in {"running", "degraded"}:
+                    return
+            time.sleep(0.2)
+        said = self.console.read_text(encoding="utf-8", errors="replace")
+        raise ContainerError(f"it does not boot ({state or 'no state'}):\n{said}")
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in it, as root; its status is the caller's business."""
+        namespaces = ("-m", "-u", "-i", "-n", "-p", "-C")
+        return subprocess.run(  # noqa: S603 -- what stands here
+            [
+                *("nsenter", "-t", str(self._leader), *namespaces, "--"),
+                *(*CLEAN_ENVIRONMENT, *command),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def close(self) -> None:
+        """Switch it off and remove what changed."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)  # nspawn asks systemd to power off
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        for hierarchy in ("systemd", "unified", "."):
+            group = Path("/sys/fs/cgroup", hierarchy, self.name)
+            for folder, _, _ in os.walk(group, topdown=False):
+                with suppress(OSError):
+                    Path(folder).rmdir()
+        shutil.rmtree(self.run_folder, ignore_errors=True)
+
+
+def _nspawn(base: Path) -> tuple[list[str], dict[str, str]]:
+    """The command line that starts nspawn out of `base`, and its environment."""
+    usr = base / "usr"
+    loader = next(usr.glob("lib/*/ld-linux-*.so.*"))
+    libraries = f"{loader.parent}:{loader.parent / 'systemd'}"
+    command = [str(loader), "--library-path", libraries, str(usr / "bin" / "systemd-nspawn")]
+    options = ["--quiet", "--register=no", "--keep-unit", "--console=pipe"]
+    return [*command, *options], {**os.environ, "SYSTEMD_LOG_LEVEL": "warning"}
+
+
+def _inside(base: Path, *command: str) -> None:
+    """Run a command in the system that is not booted, with this machine's way to the index."""
+    sources = default_sources()
+    index, *more = sources.indexes or (PYPI,)
+    settings = {"PIP_INDEX_URL": index, "PIP_EXTRA_INDEX_URL": " ".join(more)}
+    settings["PIP_FIND_LINKS"] = " ".join(map(str, sources.folders))
+    settings["PIP_PROXY"] = sources.proxy or ""
+    bound = [*sources.folders]
+    bound += [Path(i.removeprefix("file://")).parent for i in (index, *more) if "file://" in i]
+    if sources.cert:
+        settings["PIP_CERT"] = "/etc/index-ca.pem"
+        shutil.copy(sources.cert, base / "etc" / "index-ca.pem")
+    proxies = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+    settings |= {name: os.environ[name] for name in proxies if name in os.environ}
+    nspawn, environment = _nspawn(base)
+    _run(
+        *("unshare", "--mount", "--propagation", "private"),
+        *("sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"),
+        *(*nspawn, "--directory", base, "--as-pid2", "--resolv-conf=copy-host"),
+        *(f"--bind-ro={folder}" for folder in bound),
+        *(f"--setenv={name}={value}" for name, value in settings.items() if value),
+        *command,
+        environment=environment,
+    )
+
+
+def _run(*command: str | Path, environment: dict[str, str] | None = None) -> None:
+    done = subprocess.run(  # noqa: S603 -- called with what stands here
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ContainerError(f"{' '.join(map(str, command))}\n{done.stdout}")
+
+
+def _say(what: str) -> None:
+    sys.stdout.write(f"-- {what}\n")
+    sys.stdout.flush()
