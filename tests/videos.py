@@ -83,6 +83,7 @@ def make_video(
     pixel_format: str = "yuv420p",
     rotation: int = 0,
     audio: bool = False,
+    audio_seconds: float | None = None,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
 ) -> Path:
@@ -99,6 +100,7 @@ def make_video(
         pixel_format: of the encoder.
         rotation: how players are to turn the pictures, counter-clockwise, in degrees.
         audio: add a tone.
+        audio_seconds: its length, where it is not that of the pictures.
         options: of the encoder.
         container_options: of the muxer.
 
@@ -122,7 +124,8 @@ def make_video(
             stream.codec_context.time_base = Fraction(1, 1000)
         if rotation:
             stream.set_display_rotation(rotation)
-        tone = _tone(output, audio_codec, count / float(rate)) if audio else None
+        length = count / float(rate) if audio_seconds is None else audio_seconds
+        tone = _tone(output, audio_codec, length) if audio else None
         output.start_encoding()  # else a video without frames would be no file at all
         for number in range(count):
             frame = av.VideoFrame.from_ndarray(picture(number, size))

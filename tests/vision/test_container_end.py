@@ -43,7 +43,7 @@ def test_hardly_a_cut_goes_unseen(tmp_path: Path, name: str) -> None:
         "mp4-fragments": [at - 4 for at in _all(data, b"moof") + _all(data, b"mdat")]
         + [data.rfind(b"mfra") - 4],
         "webm-live": range(len(data)),
-        # a tag is followed by nothing that announces the next; the declared duration tells
+        # a tag is followed by nothing that announces the next
         "flv": [at + 4 for at in range(13, len(data)) if _ends_a_tag(data, at)],
         # every page that ends a stream could be the last one
         "ogv": range(len(data)),
@@ -91,6 +91,15 @@ def test_bytes_behind_the_end_do_no_harm(tmp_path: Path, name: str) -> None:
     data = whole(tmp_path, name)
     for junk in (b"\0" * 100, b"http://example.org/ and so on, appended by somebody", b"\n"):
         assert judge(data + junk).end is End.WHOLE
+
+
+def test_boxes_that_only_a_camera_knows_are_passed_over(tmp_path: Path) -> None:
+    data = whole(tmp_path, "mp4")
+    own = (24).to_bytes(4) + b"CAMR" + bytes(16)
+    at = data.index(b"mdat") - 4
+    assert judge(data[:at] + own + data[at:] + own).end is End.WHOLE
+    assert judge(data[:at] + own + data[at:-20]).end is End.MISSING
+    assert judge(data + own[:-1]).end is End.WHOLE
 
 
 def test_packets_of_a_transport_stream_are_counted(tmp_path: Path) -> None:

@@ -262,6 +262,21 @@ def test_colours_are_those_of_the_stream(tmp_path: Path) -> None:
     np.testing.assert_array_equal(images[0], picture(0, (96, 64)))
 
 
+@pytest.mark.parametrize("matrix", ["bt709", "smpte170m", "bt2020nc", "YCgCo", "bt2020c"])
+def test_odd_colour_spaces_are_no_reason_to_fail(tmp_path: Path, matrix: str) -> None:
+    options = {"x264-params": f"colormatrix={matrix}"}
+    images, _ = read(make_video(tmp_path / "v.mp4", frames=2, options=options))
+    assert [number_of(image) for image in images] == [0, 1]
+
+
+def test_sound_that_is_longer_or_shorter_than_the_pictures_is_no_fault(tmp_path: Path) -> None:
+    for suffix in (".flv", ".mkv", ".mp4", ".avi", ".ts"):
+        path = make_video(tmp_path / f"v{suffix}", frames=10, audio=True, audio_seconds=5)
+        assert len(read(path)[0]) == 10
+        path = make_video(tmp_path / f"w{suffix}", frames=100, audio=True, audio_seconds=0.5)
+        assert len(read(path)[0]) == 100
+
+
 def test_the_error_tells_how_many_frames_could_be_read(tmp_path: Path) -> None:
     whole = make_video(
         tmp_path / "v.mp4",

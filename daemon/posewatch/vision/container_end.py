@@ -75,32 +75,31 @@ def _missing(what: str, end: int, size: int) -> Ending:
 
 
 # ISO/IEC 14496-12, 4.2: size (32 bit), type, and a 64-bit size where the first is 1; 0 means "to
-# the end of the file". Only types that stand at the top level count, so that bytes somebody
-# appended to a file are not taken for a box.
+# the end of the file". Only of these types is a box that is too long a box that is cut: cameras
+# write others, and somebody may have appended bytes that are no box at all.
 _BOXES = frozenset(
     b"ftyp moov mdat moof mfra free skip wide uuid sidx ssix styp emsg pdin meta udta pnot".split()
 )
+_INDEX = frozenset({b"moov", b"moof"})
 
 
 def _boxes(read_at: ReadAt, size: int) -> Ending:
     position = 0
-    seen = set()
+    seen: set[bytes] = set()
     while position + 8 <= size:
         header = read_at(position, 16)
         length, kind = struct.unpack(">I4s", header[:8])
-        if kind not in _BOXES:
-            break
         if length == 1 and len(header) == 16:
             (length,) = struct.unpack(">Q", header[8:])
         elif length == 0:
             length = size - position
-        if length < 8:
-            break
+        if length < 8 or (kind not in _BOXES and position + length > size):
+            return _WHOLE if seen & _INDEX else _UNKNOWN
         seen.add(kind)
         position += length
         if position > size:
             return _missing(f'the "{kind.decode()}" box', position, size)
-    if b"moov" not in seen and b"moof" not in seen:
+    if not seen & _INDEX:
         return Ending(End.MISSING, 'there is no "moov" box, which many cameras write last')
     return _WHOLE
 

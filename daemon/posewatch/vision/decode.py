@@ -10,13 +10,13 @@ What is promised
 
     A video is whole or it is a failure. It is `Fault.TRUNCATED` when its container should go on
     (`container_end`), when samples that an MP4 index names lie behind the end of the file, when
-    FLV or MXF declare a longer duration than was found, or, for the containers that declare no
-    end, when the very last picture is damaged. It is `Fault.DAMAGED` when any other picture cannot
+    MXF declares a longer duration than was found, or, for the containers that declare no end, when
+    the very last picture is damaged. It is `Fault.DAMAGED` when any other picture cannot
     be decoded, or only by guessing at what is missing, or when FFmpeg skipped a part of the file
     to find its way again.
 
-    What nobody can see: an MPEG-TS or MPEG-PS file, or a fragmented MP4 without an index, that was
-    cut exactly between two pictures.
+    What is not seen: an MPEG-TS, MPEG-PS or FLV file, or a fragmented MP4, that was cut exactly
+    between two pictures, tags or fragments.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ import av
 import av.error
 import av.logging
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Colorspace, VideoReformatter
 
 from posewatch.base.errors import Fault, InputError
 from posewatch.vision.container_end import End, Ending, find_ending, packet_length
@@ -58,8 +58,9 @@ pictures, subtitles, bare streams without timestamps, and the containers of old 
 """
 
 _BEGINS_ANYWHERE = frozenset({"mpegts", "mpeg"})
-_DURATION_IS_DECLARED = frozenset({"flv", "mxf"})
-_DURATION_SLACK = 1.0  # seconds: FLV counts the longest stream, audio too
+_DURATION_SLACK = 1.0  # seconds
+_CONVERTIBLE = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
+"""Colour spaces (ITU-T H.273, matrix coefficients) that swscale converts; it refuses others."""
 
 # FFmpeg logs these, by the part of it that says so, where it goes on as if nothing had happened.
 _SKIPPED = (
@@ -330,7 +331,9 @@ class VideoReader:
     def _paint(self, frame: VideoFrame, out: NDArray[np.uint8]) -> None:
         frame = self._turner.turn(frame)
         height, width = out.shape[:2]
-        rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1)
+        # What says nothing, or something odd, about its colours is taken as BT.601, as by FFmpeg.
+        source = None if frame.colorspace in _CONVERTIBLE else Colorspace.ITU601
+        rgb = self._reformatter.reformat(frame, width, height, "rgb24", source, threads=1)
         plane = rgb.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
         np.copyto(out, rows[:, : 3 * width].reshape(height, width, 3))
@@ -394,7 +397,7 @@ class VideoReader:
             self._ending = ending
             self._fail_truncated(self._count)
         declared = self._container.duration
-        if self._container.format.name in _DURATION_IS_DECLARED and declared:
+        if self._container.format.name == "mxf" and declared:
             end = declared / 1e6 + (self._container.start_time or 0) / 1e6
             if self._last_end < end - _DURATION_SLACK:
                 reason = f"it should last until {end:.1f} s, and ends at {self._last_end:.1f} s"
