@@ -55,7 +55,10 @@ WITHOUT_POWERS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 
 
 def until(
-    condition: Callable[[], T], what: str | Callable[[], str], seconds: float = PATIENCE
+    condition: Callable[[], T],
+    what: str | Callable[[], str],
+    seconds: float = PATIENCE,
+    every: float = POLL,
 ) -> T:
     """Poll until the condition gives something true, and return that.
 
@@ -63,6 +66,7 @@ def until(
         condition: is tried again and again.
         what: it means, in words.
         seconds: after which to give up.
+        every: so many seconds it is tried.
 
     Raises:
         AssertionError: it did not in time.
@@ -72,7 +76,7 @@ def until(
         if time.monotonic() > deadline:
             told = what if isinstance(what, str) else what()
             raise AssertionError(f"waited {seconds:g} s in vain: {told}")
-        time.sleep(POLL)
+        time.sleep(every)
     return found
 
 
@@ -104,7 +108,7 @@ class Home:
     def command(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run `posewatch` to its end."""
         return subprocess.run(  # noqa: S603 -- our own program
-            [*self.starter, *PROGRAM, *map(os.fspath, arguments)],
+            [*self.starter, *PROGRAM, *(os.fspath(argument) for argument in arguments)],
             env=self.environ(),
             cwd=self.path,
             capture_output=True,
@@ -212,17 +216,10 @@ class Daemon:
     def ended(self, seconds: float = PATIENCE) -> int:
         """Wait for its end; its exit status."""
         assert self._process is not None
-        status = until(
-            lambda: None if (code := self._process_poll()) is None else (code,),
-            lambda: f"{self.name} ends\n{self.told()}",
-            seconds,
-        )[0]
+        until(lambda: not self.runs, lambda: f"{self.name} ends\n{self.told()}", seconds)
+        status = self._process.wait()
         self._process = None
         return status
-
-    def _process_poll(self) -> int | None:
-        assert self._process is not None
-        return self._process.poll()
 
     def kill(self) -> None:
         """SIGKILL, and wait for the end."""
@@ -320,14 +317,14 @@ class Daemon:
                 return refusal.code, refusal.read().decode()
 
     def metric(self, name: str, **labels: str) -> float:
-        """The value of one metric."""
+        """The value of one metric; 0 where no such series has begun yet."""
         wanted = {f'{label}="{value}"' for label, value in labels.items()}
         for line in self.get("/metrics")[1].splitlines():
             series, _, value = line.rpartition(" ")
             found, _, rest = series.partition("{")
             if found == name and wanted <= set(rest.rstrip("}").split(",")):
                 return float(value)
-        raise AssertionError(f"there is no metric {name} {labels}")
+        return 0.0
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

@@ -24,14 +24,14 @@ from videos import make_video
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from real.daemons import Fleet
+    from real.daemons import Fleet, Settings
 
 VIDEOS = 32
 FRAMES = 40
 KILLS = 7
 
 # The lease is short, so that much is taken over; and nobody is to blame a video for the killings.
-SETTINGS = {"claims": {"ttl": 2.0, "max_attempts": 50}, "work": {"videos_in_flight": 2}}
+SETTINGS: Settings = {"claims": {"ttl": 2.0, "max_attempts": 50}, "work": {"videos_in_flight": 2}}
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,7 @@ def test_three_daemons_one_killed_again_and_again_and_one_paused(
             time.sleep(random.uniform(0.1, 2.5))  # any moment: also before it has begun
             killed.kill()
             killed.start()
-        until(
-            lambda: finished(held),
-            lambda: f"others finish what the paused one held\n{steady.told()}",
-        )
+        until(lambda: finished(held), "others finish what the paused one held")
         paused.go_on()
         until(lambda: finished(videos), lambda: f"all are finished\n{steady.told()}")
         paused.says("the claim was lost")
@@ -109,6 +106,7 @@ def test_a_video_that_kills_every_daemon_is_recorded_as_failed(folder: Path, fle
         daemon.kill()
     daemon.start().says("failed", video=video.name, fault="crashed")
     failure = until(lambda: failure_of(video), "the failure is recorded")
+    assert failure is not None
     assert failure.message == "2 workers died while they worked on it"
     until(lambda: not leftovers(folder), lambda: f"leftovers go: {leftovers(folder)}")
     assert daemon.stop() == 0

@@ -8,7 +8,7 @@ from datetime import datetime
 from statistics import median
 from typing import TYPE_CHECKING
 
-from real.daemons import finished, until
+from real.daemons import until
 from videos import make_video
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _latencies(
-    daemon: Daemon, folder: Path, put: Callable[[Path], None], names: list[str]
+    daemon: Daemon, folder: Path, put: Callable[[Path], object], names: list[str]
 ) -> list[float]:
     """Seconds from the end of `put` to the claim, for each name in turn."""
     found = []
@@ -28,7 +28,7 @@ def _latencies(
         written = time.time()
         line = daemon.says("claimed", video=name)
         found.append(datetime.fromisoformat(line["timestamp"]).timestamp() - written)
-        until(lambda video=folder / name: finished([video]), f"{name} is done")
+        daemon.says("done", video=name)
     return found
 
 

@@ -193,6 +193,8 @@ class _House:
         settings, clock, metrics = self._settings, self._clock, self._metrics
         with ExitStack() as stack:
             stack.enter_context(crashes.told(self._part_died))
+            if not until_idle:  # it ends nobody who is only starting; stopping signals still do
+                stack.enter_context(self._signals(signal.SIGHUP))
             if settings.http.enabled and not until_idle:
                 self._serve_http(stack)
             self._feed_watchdog(stack)
@@ -250,7 +252,7 @@ class _House:
                 show=show,
             )
             self._daemon = Daemon(parts, settings, runner, self._inbox, until_idle=until_idle)
-            stack.enter_context(self._signals(reloadable=not until_idle))
+            stack.enter_context(self._signals(signal.SIGTERM, signal.SIGINT))
             self._notifier.ready()
             log.info("watching", extra=fields(folder=str(self._folder), version=__version__))
             yield self._daemon
@@ -396,13 +398,12 @@ class _House:
             )
 
     @contextmanager
-    def _signals(self, *, reloadable: bool) -> Iterator[None]:
+    def _signals(self, *taken: signal.Signals) -> Iterator[None]:
         """Signals become messages."""
 
         def take(number: int, _frame: object) -> None:
             self._inbox.put(Ask.RELOAD if number == signal.SIGHUP else Ask.STOP)
 
-        taken = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if reloadable else [])]
         before = {number: signal.signal(number, take) for number in taken}
         try:
             yield
