@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -10,6 +13,8 @@ from posewatch.cache import InputCache
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from posewatch.models.cache import InstalledModel
 
 
 def go_on() -> None:
@@ -88,3 +93,24 @@ def test_a_cache_that_cannot_be_is_a_wrong_setting(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=r"\[cache\] path"):
         InputCache(tmp_path / "file" / "cache", 100, lambda _used: None)
+
+
+def test_a_cache_inside_of_the_watched_folder_is_refused(
+    tmp_path: Path, holistic_model: InstalledModel
+) -> None:
+    """Each copy of a video would be a new video, for ever."""
+    done = subprocess.run(  # noqa: S603 -- our own command
+        [sys.executable, "-m", "posewatch", "run", tmp_path, "--until-idle"],
+        env={
+            **os.environ,
+            "POSEWATCH_MODELS": str(holistic_model.folder.parent),
+            "XDG_CACHE_HOME": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "inside of the watched folder" in done.stderr
+    assert "[cache] path" in done.stderr

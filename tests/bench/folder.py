@@ -99,12 +99,13 @@ def memory_of_children() -> float:
 
 def daemon(folder: Path, mode: str) -> None:
     """Our way."""
+    cache = folder.with_name(f"{folder.name}-cache")
     command = [sys.executable, "-m", "posewatch", "run", folder, "--until-idle", "--mode", mode]
     subprocess.run(  # noqa: S603 -- our own command
         command,
         check=True,
         capture_output=True,
-        env={**os.environ, "POSEWATCH_MODELS": str(MODELS), "XDG_CACHE_HOME": str(folder)},
+        env={**os.environ, "POSEWATCH_MODELS": str(MODELS), "XDG_CACHE_HOME": str(cache)},
     )
 
 
@@ -138,7 +139,8 @@ def main() -> None:
         theirs: list[Cost] = []
         for _ in track(range(options.runs), mode, transient=True):
             with tempfile.TemporaryDirectory() as temporary:
-                folder = Path(temporary)
+                folder = Path(temporary, "videos")
+                folder.mkdir()
                 for number in range(options.videos):
                     shutil.copy(video, folder / f"{number}.mp4")
                 ours.append(cost_of(lambda: daemon(folder, mode)))  # noqa: B023 -- called at once

@@ -376,6 +376,11 @@ class _House:
     def _open_cache(self) -> InputCache:
         cache = self._settings.cache
         path = cache.path or config.user_cache("inputs", environ=os.environ)
+        if path.resolve().is_relative_to(self._folder.resolve()):
+            raise SettingsError(
+                f"the cache {path} is inside of the watched folder: each copy would be a new video",
+                hint="Set [cache] path to a folder somewhere else",
+            )
         self._metrics.cache_limit_bytes.set(cache.limit_bytes)
         return InputCache(path, cache.limit_bytes, self._metrics.cache_bytes.set)
 
