@@ -54,7 +54,7 @@ from posewatch.worker.cancel import Cancellation, StoppedError
 from posewatch.worker.publish import Publisher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from posewatch.formats.receipt import ResultRecord
     from posewatch.storage.contract import Storage
@@ -75,9 +75,14 @@ class Skewed(ManualClock):
         super().__init__()
         self._world = world
         self._skew = skew
+        self._asleep = 0.0
+
+    def fall_asleep_for(self, seconds: float) -> None:
+        """The machine is suspended, and its monotonic clock with it; call before time goes on."""
+        self._asleep += seconds
 
     def monotonic(self) -> float:
-        return self._world.monotonic()
+        return self._world.monotonic() - self._asleep
 
     def wall(self) -> float:
         return self._world.wall() + self._skew
@@ -117,6 +122,7 @@ class World:
     root: Path
     posix: bool
     every: bool = False
+    asleep: bool = False
     clock: ManualClock = field(default_factory=ManualClock)
     recipe: str = "r1"
     inputs: dict[str, bytes] = field(default_factory=dict)
@@ -190,6 +196,26 @@ class World:
             worker.kill()
         self.puts += 1
         self.recipe = f"r{self.puts}"
+
+    # --- the time
+
+    def wait(self, seconds: float, *, alive: Iterable[Worker] = (), asleep: bool = False) -> None:
+        """Let time pass; who works stands still meanwhile.
+
+        Args:
+            seconds: how long.
+            alive: whose hearts beat meanwhile: they only take long.
+            asleep: whether the machines of those who work are suspended: nothing tells them.
+        """
+        if asleep:
+            for worker in self.workers:
+                if not worker.idle:
+                    worker.clock.fall_asleep_for(seconds)
+        beats = 10
+        for _ in range(beats):
+            self.clock.advance(seconds / beats)
+            for worker in alive:
+                worker.heart()
 
     # --- looking
 
@@ -325,6 +351,7 @@ class Worker:
         self.clock = Skewed(world.clock, skew)
         self.steps = 0
         self._budget = 0
+        self._claim: Claim | None = None
         self._killed = False
         self._thread: threading.Thread | None = None
         self._go, self._stands = threading.Semaphore(0), threading.Semaphore(0)
@@ -370,6 +397,15 @@ class Worker:
         while not self.idle and not reached():
             self.step()
 
+    def heart(self) -> None:
+        """Beat, as a thread of its own does while the worker works (not if that is at it)."""
+        claim = self._claim
+        if claim is not None and not self._killed and claim._lock.acquire(blocking=False):
+            try:
+                claim.beat()
+            finally:
+                claim._lock.release()
+
     def finish(self) -> None:
         """Do all that is left."""
         self.step(sys.maxsize)
@@ -384,6 +420,7 @@ class Worker:
             self._killed = True
             self._go.release()
             self._stood()
+        self._claim = None
         self._observer, self._hidden = Observer(), Observer()
         self._claims._observer = self._observer
 
@@ -408,6 +445,8 @@ class Worker:
             if not self._killed and operation.name in CHANGES:
                 self.world.observe(self)
             return
+        if threading.current_thread() is not self._thread:
+            return  # it is the heart
         if not self._killed and (self.world.every or operation.name not in PRIVATE):
             self.steps += 1
             self._budget -= 1
@@ -466,6 +505,7 @@ class Worker:
             return
         if isinstance(claim, Busy):
             return
+        self._claim = claim
         watch(self.world, claim)
         end = claim.give_back
         try:

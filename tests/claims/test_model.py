@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test
@@ -51,9 +51,17 @@ class Model(RuleBasedStateMachine):
     def die(self, number: int) -> None:
         self.trio[number].kill()
 
-    @rule(share=st.sampled_from([0.1, 0.5, 1.0, 1.5]))
-    def wait(self, share: float) -> None:
-        self.world.clock.advance(share * TTL)
+    @rule(share=st.sampled_from([0.1, 0.5, 1.0, 1.5]), alive=st.sets(WORKERS), asleep=st.booleans())
+    def wait(self, share: float, alive: set[int], *, asleep: bool) -> None:
+        workers = [self.trio[number] for number in alive]
+        self.world.wait(share * TTL, alive=() if asleep else workers, asleep=asleep)
+
+    @rule(number=WORKERS, alive=st.sets(WORKERS))
+    def watch(self, number: int, alive: set[int]) -> None:
+        """One worker looks, the others may be alive meanwhile, and it looks again."""
+        self.finish(number)
+        self.wait(1.5, alive, asleep=False)
+        self.finish(number)
 
     @rule(key=ONE)
     def replace_the_input(self, key: str) -> None:
@@ -98,7 +106,7 @@ class PosixModel(Model):
     posix = True
 
 
-def play(model: type[Model], examples: int, steps: int = 30) -> None:
+def play(model: type[Model], examples: int, steps: int = 30, *, shrink: bool = True) -> None:
     """Look for a play that breaks a rule; the same plays each time."""
     run_state_machine_as_test(
         model,
@@ -109,6 +117,8 @@ def play(model: type[Model], examples: int, steps: int = 30) -> None:
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
+            phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
         ),
     )
 

@@ -30,7 +30,16 @@ def replaced(world: World) -> None:
 def wait_out(world: World, rival: Worker) -> None:
     """See the locks, and once more after a whole ttl."""
     rival.run(rival.sweep)
-    world.clock.advance(TTL)
+    world.wait(TTL, asleep=world.asleep)
+
+
+def watches_the_living(world: World) -> None:
+    """The holder's heart beats all the time: nobody may take over."""
+    rival = Worker(world, "rival", skew=1e6)
+    for _ in range(4):
+        rival.run(rival.tend)
+        world.wait(TTL / 2, alive=world.workers)
+    rival.run(rival.tend)
 
 
 def tries_at_once(world: World) -> None:
@@ -81,6 +90,7 @@ def user_deletes_the_result(world: World) -> None:
 
 
 RIVALS = [
+    watches_the_living,
     tries_at_once,
     finishes,
     finishes_and_more,
@@ -111,10 +121,11 @@ class Case:
     posix: bool = True
     every: bool = False
     killed: bool = False
+    asleep: bool = False
 
     def run(self, root: Path) -> None:
         for step in range(life(root / "count", posix=self.posix, every=self.every)):
-            with World(root / f"{step}", self.posix, self.every) as world:
+            with World(root / f"{step}", self.posix, self.every, self.asleep) as world:
                 try:
                     self._play(world, step)
                 except AssertionError as error:
@@ -140,6 +151,14 @@ def test_a_rival_before_each_file_operation(
     playground: Path, begin: Callable[[World], None], rival: Callable[[World], None]
 ) -> None:
     Case(begin, rival).run(playground)
+
+
+@pytest.mark.parametrize("rival", [finishes, finishes_and_more, takes_over_and_stands])
+@pytest.mark.parametrize("begin", [fresh, replaced])
+def test_a_rival_while_the_machine_is_suspended(
+    playground: Path, begin: Callable[[World], None], rival: Callable[[World], None]
+) -> None:
+    Case(begin, rival, asleep=True).run(playground)
 
 
 @pytest.mark.slow
