@@ -5,17 +5,18 @@
 #   2. runs `make test`;
 # first as root, then in another fresh copy as an ordinary user.
 #
-#   sudo packaging/bare-root.sh SUITE VIDEO [root|user]
+#   sudo [VIDEO=talk.mp4] packaging/bare-root.sh SUITE [root|user]
 #
-# SUITE is bookworm, trixie or noble. It needs root and Debian's mmdebstrap, and changes nothing
-# outside of build/: what it mounts is in a mount namespace that ends with it. This machine's way to
-# the package index (pip's settings, proxy, certificate) is carried over, and nothing else.
+# SUITE is bookworm, trixie or noble. Without VIDEO, a clip of the tests is used. It needs root and
+# Debian's mmdebstrap, and changes nothing outside of build/: what it mounts is in a mount namespace
+# that ends with it. This machine's way to the package index (pip's settings, proxy, certificate) is
+# carried over, and nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 suite=${1:?bookworm, trixie or noble}
-video=$(realpath "${2:?a video with a person in it}")
-read -ra everyone <<<"${3:-root user}"
+read -ra everyone <<<"${2:-root user}"
+video=$(realpath "${VIDEO:-tests/data/astronaut.mp4}")
 
 case $suite in
 noble)

@@ -19,8 +19,8 @@ from commands import CommandError, run
 # What the build reads. A file that is missing here makes the build fail.
 SOURCES = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg", "daemon")
 PACKAGES = {"posewatch": ROOT / "daemon" / "posewatch"}
-# Run against the installed package.
-TESTS: tuple[str, ...] = ()
+# What runs against the installed package.
+TESTS = ("tests/test_readme.py",)
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys
