@@ -15,7 +15,7 @@ from posewatch.models.mend import MENDS, mend
 from posewatch.models.mend.channels import drop_constant_channels
 from posewatch.models.mend.clips import attach_clips
 from posewatch.models.mend.inputs import read_interleaved
-from posewatch.models.mend.pads import fold_borders, lower_channel_pads, lower_channel_slices
+from posewatch.models.mend.pads import fold_borders, lower_channel_pads
 from posewatch.models.mend.prelus import lower_prelus
 from posewatch.models.mend.resizes import swap_resizes
 from posewatch.models.mend.shuffles import fold_depth_to_space
@@ -95,16 +95,6 @@ class TestPads:
         builder = Builder()
         padded = builder.pad(builder.conv(0, 4), (0, 0), (0, 0), channels)
         assert "Pad" not in kinds(mended(builder, padded, mends=(lower_channel_pads,)))
-
-    def test_channels_are_taken_by_a_convolution(self) -> None:
-        builder = Builder()
-        cut = builder.slice(builder.conv(0, 8), [0, 0, 0, 2], [1, 8, 8, 7])
-        assert "Slice" not in kinds(mended(builder, cut, mends=(lower_channel_slices,)))
-
-    def test_a_slice_of_rows_stays(self) -> None:
-        builder = Builder()
-        cut = builder.slice(builder.conv(0, 8), [0, 1, 0, 0], [1, 8, 8, 8])
-        assert "Slice" in kinds(mended(builder, cut, mends=(lower_channel_slices,)))
 
 
 class TestShuffles:

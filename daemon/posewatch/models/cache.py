@@ -27,7 +27,7 @@ from posewatch.models.cards import Card, Sha256, card
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-CONVERTER_VERSION = 2
+CONVERTER_VERSION = 3
 """Raised whenever the conversion makes other files than before; a test notices when it was not."""
 
 MANIFEST = "manifest.json"

@@ -11,11 +11,7 @@ from typing import TYPE_CHECKING
 from posewatch.models.mend.channels import drop_constant_channels
 from posewatch.models.mend.clips import attach_clips
 from posewatch.models.mend.inputs import read_interleaved
-from posewatch.models.mend.pads import (
-    fold_borders,
-    lower_channel_pads,
-    lower_channel_slices,
-)
+from posewatch.models.mend.pads import fold_borders, lower_channel_pads
 from posewatch.models.mend.prelus import lower_prelus
 from posewatch.models.mend.resizes import swap_resizes
 from posewatch.models.mend.shuffles import fold_depth_to_space
@@ -31,7 +27,6 @@ MENDS = (
     drop_constant_channels,
     swap_resizes,
     lower_prelus,
-    lower_channel_slices,
     widen_channels,
     lower_channel_pads,
     attach_clips,

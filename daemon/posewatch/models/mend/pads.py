@@ -47,20 +47,5 @@ def lower_channel_pads(net: Net) -> None:
         if any([*batch, *rows, *columns]):
             continue
         count = net.shapes[pad.inputs[0]][0]
-        net.nodes[place] = _selection(net, pad, before + count + after, -before)
-
-
-def lower_channel_slices(net: Net) -> None:
-    """Take the first or other channels in a row with a 1 x 1 convolution, for the same reason."""
-    for place, cut in enumerate(net.nodes):
-        if cut.kind != "Slice" or cut.inputs[0] not in net.shapes:
-            continue
-        begins, ends, axes, steps = (net.constants[name].tolist() for name in cut.inputs[1:])
-        if (axes, steps) == ([1], [1]):
-            net.nodes[place] = _selection(net, cut, ends[0] - begins[0], begins[0])
-
-
-def _selection(net: Net, node: Node, count: int, first: int) -> Node:
-    """The convolution whose output `i` is input `i + first`, or zero where there is none."""
-    identity = np.eye(count, net.shapes[node.inputs[0]][0], first, np.float32)
-    return convolution(net, node.inputs[0], node.output, identity[..., None, None])
+        identity = np.eye(before + count + after, count, -before, np.float32)
+        net.nodes[place] = convolution(net, pad.inputs[0], pad.output, identity[..., None, None])
