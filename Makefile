@@ -12,7 +12,7 @@ SET_UP = @$(PYTHON) packaging/bootstrap.py $(EXTRA:%=--extra %)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test setup-dev check unit wheel test-floors bench format clean
+.PHONY: help run test setup-dev check unit wheel test-floors test-systemd bench format clean
 
 help:
 	@echo 'make run                     watch ./inbox: copy a video in, its poses appear beside it'
@@ -21,6 +21,7 @@ help:
 	@echo 'make test                    all checks and tests, as CI runs them'
 	@echo 'make check                   only the linters and types;  make unit: only the tests'
 	@echo 'make test-floors             the tests with the oldest libraries that setup.cfg allows'
+	@echo 'make test-systemd            the service on a real systemd, in a container (root, Debian)'
 	@echo 'make bench BENCH=holistic    one benchmark of tests/bench'
 	@echo 'make format                  format the code'
 	@echo 'make clean                   remove what make made; never your videos or results'
@@ -53,6 +54,9 @@ wheel: setup-dev
 
 test-floors: setup-dev
 	$(VENV)/python packaging/check_floors.py $(ARGS)
+
+test-systemd:
+	$(PYTHON) tests/systemd/live.py $(ARGS)
 
 bench: setup-dev
 	@if [ -z '$(BENCH)' ]; then \

@@ -1,0 +1,49 @@
+"""What can be said of the unit without a systemd; `live.py` tries it on a real one."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from posewatch import config
+
+FOLDER = Path(__file__).parents[2] / "systemd"
+UNIT = FOLDER / "posewatch.service"
+
+
+def directive(name: str) -> str:
+    lines = UNIT.read_text(encoding="utf-8").splitlines()
+    (value,) = (line.partition("=")[2] for line in lines if line.startswith(f"{name}="))
+    return value
+
+
+def test_its_settings_are_the_defaults_and_name_the_folder_that_it_waits_for() -> None:
+    settings = config.load(FOLDER / "posewatch.toml")
+    assert settings == config.Settings(folder=Path(directive("RequiresMountsFor")))
+
+
+def test_local_copies_are_in_its_cache_directory() -> None:
+    told = dict(pair.split("=") for pair in shlex.split(directive("Environment")))
+    cache = told["XDG_CACHE_HOME"].replace("%C", "/var/cache")
+    copies = config.user_cache("inputs", environ={"XDG_CACHE_HOME": cache})
+    assert copies == Path("/var/cache", directive("CacheDirectory"), "inputs")
+
+
+def test_wrong_settings_are_not_tried_again() -> None:
+    # 2 is the status of `SettingsError` and `ModelError`: see `posewatch.cli.main`.
+    assert directive("RestartPreventExitStatus") == "2"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+def test_it_gives_little_away() -> None:
+    done = subprocess.run(  # noqa: S603 -- systemd's own tool and our own file
+        ["systemd-analyze", "security", "--offline=true", "--threshold=20", UNIT],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
