@@ -154,6 +154,8 @@ class Catalog:
             self._receipts.pop(key, None)
             return
         folder, _ = names.split(key)
+        known = self._receipts.get(key)
+        again = known is not None and known.version == version and known.redoable
         self._kept[key] = version.size
         self._receipts[key] = ReceiptFacts(
             key=key,
@@ -163,7 +165,7 @@ class Catalog:
             input_version=Version(receipt.input.size, receipt.input.tag),
             recipe_hash=receipt.recipe.hash,
             results=tuple((folder + r.name, r.size) for r in receipt.results),
-            redoable=ours or self._scans == 0,
+            redoable=ours or again or self._scans == 0,
         )
 
     def settle_up(self, held: Mapping[str, Held], now: float) -> Counter[State]:
@@ -295,7 +297,7 @@ class Catalog:
                     taken_by=None if owner == key else names.split(owner)[1],
                     seen_at=video.first_seen,
                     closed_at=video.closed_at,
-                    look_again=video.scans < self.rules.scans and video.looked_at < now,
+                    look_again=video.scans < self.rules.scans,
                     bugs=video.bugs,
                 )
             )
