@@ -79,7 +79,7 @@ def row(section: str, name: str, field: FieldInfo) -> str:
     full = f"{section}.{name}" if section else name
     default = default_of(field)
     if full == "work.videos_in_flight":
-        default = "the number of CPUs, at most `4`"
+        default = "the number of CPUs, at most `8`"
     meaning = " ".join((field.description or "").split())
     cells = [f"`{full}`", default, allowed(field), "SIGHUP" if live else "restart", meaning]
     return "| " + " | ".join(cells) + " |"
@@ -112,7 +112,7 @@ def test_every_setting_that_lives_or_is_fixed_exists() -> None:
 def test_no_file_is_needed() -> None:
     settings = load(None)
     assert settings == Settings()
-    assert settings.work.videos_in_flight == min(4, os.cpu_count() or 1)
+    assert settings.work.videos_in_flight == min(8, len(os.sched_getaffinity(0)))
 
 
 def test_what_the_file_says_counts_and_the_rest_stays(tmp_path: Path) -> None:

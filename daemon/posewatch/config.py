@@ -95,7 +95,7 @@ class ClaimSettings(_Section):
 class WorkSettings(_Section):
     """How the work is done."""
 
-    videos_in_flight: Annotated[int, Field(ge=1, le=256)] = min(4, os.cpu_count() or 1)
+    videos_in_flight: Annotated[int, Field(ge=1, le=256)] = min(8, len(os.sched_getaffinity(0)))
     """Videos worked on at the same time; each takes about one CPU core."""
     prefetch: Annotated[int, Field(ge=0, le=64)] = 1
     """Videos fetched ahead, so that the next one is there when one is done."""

@@ -388,9 +388,7 @@ class Daemon:
         self._fresh = False
         if ending.standing is not None:
             standing = ending.standing
-            self._catalog.receipt_read(
-                standing.key, standing.version, standing.receipt, ours=True
-            )
+            self._catalog.receipt_read(standing.key, standing.version, standing.receipt, ours=True)
             if standing.receipt is not None:
                 folder, _ = names.split(key)
                 results = standing.receipt.results
