@@ -13,6 +13,8 @@ import warnings
 from typing import TYPE_CHECKING
 
 from watchdog.events import (
+    DirCreatedEvent,
+    DirMovedEvent,
     FileClosedEvent,
     FileMovedEvent,
     FileSystemEvent,
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 class LocalWrites(FileSystemEventHandler):
     """Calls `hint` with the key of each file that was closed after writing, or moved in.
+
+    The files of a new directory are told of too, whether they are whole or not: so whoever takes
+    the hint must look whether the file rests.
 
     Args:
         root: the watched folder.
@@ -48,21 +53,26 @@ class LocalWrites(FileSystemEventHandler):
         self._listen()
 
     def _listen(self) -> None:
-        # "Full": else what is moved in from outside of the folder is not told as moved.
-        self._observer = InotifyObserver(generate_full_events=True)
-        # A copied or moved-in file ends with one of these two; a moved-in folder is found by scan.
+        # A copied file ends with the first of these, a moved-in one with the second.
         wanted: list[type[FileSystemEvent]] = [FileClosedEvent, FileMovedEvent]
-        self._observer.schedule(self, self._root, recursive=True, event_filter=wanted)
+        wanted += [DirCreatedEvent, DirMovedEvent]
+        observer = None
+        self._identity = (-1, -1)
         try:
+            # "Full": else what is moved in from outside of the folder is not told as moved.
+            observer = InotifyObserver(generate_full_events=True)
+            observer.schedule(self, self._root, recursive=True, event_filter=wanted)
             identity = self._look()
-            self._observer.start()
-            self._identity = identity
+            observer.start()
         except OSError as error:
-            self._observer.on_thread_stop()
+            if observer is not None:
+                observer.on_thread_stop()
             raise UnavailableError(
                 f"the kernel gives no notice of local writes: {error.strerror}",
-                hint="Raise fs.inotify.max_user_watches, or set [watch] inotify = false",
+                hint="Raise fs.inotify.max_user_watches and max_user_instances, or set [watch] "
+                "inotify = false",
             ) from error
+        self._observer, self._identity = observer, identity
 
     def follow(self, *, anew: bool = False) -> None:
         """Listen anew if the folder is another directory by now, which the kernel does not tell.
@@ -90,12 +100,24 @@ class LocalWrites(FileSystemEventHandler):
         self._tell(event.src_path)
 
     def on_moved(self, event: FileSystemEvent) -> None:
-        """A file got a new name."""
-        self._tell(event.dest_path)
+        """A file or a directory got a new name."""
+        if event.is_directory:
+            self._tell_all(event.dest_path)
+        else:
+            self._tell(event.dest_path)
+
+    def on_created(self, event: FileSystemEvent) -> None:
+        """There is a new directory. What was put into it before it was watched gave no notice."""
+        self._tell_all(event.src_path)
 
     def _tell(self, path: bytes | str) -> None:
         if path:
             self._hint(os.path.relpath(os.fsdecode(path), self._root))
+
+    def _tell_all(self, directory: bytes | str) -> None:
+        for folder, _, files in os.walk(os.fsdecode(directory)):
+            for name in files:
+                self._tell(os.path.join(folder, name))  # noqa: PTH118 -- text, as watchdog has it
 
     def close(self) -> None:
         """Stop; returns when watchdog's threads have ended."""

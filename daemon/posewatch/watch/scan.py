@@ -10,20 +10,20 @@ meanwhile.
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from posewatch import catalog
-from posewatch.base.errors import MissingError, StorageError
+from posewatch.base.errors import DeniedError, MissingError, StorageError
 from posewatch.formats import names, receipt
+from posewatch.storage.contract import Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from posewatch.base.clock import Clock
     from posewatch.formats.receipt import Receipt
-    from posewatch.storage.contract import Entry, Skipped, Storage, Version
+    from posewatch.storage.contract import Entry, Storage, Version
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class Scan:
         receipts: key, version and content of the receipts that are new or changed since the last
             scan; the content is None where the file is no receipt.
         locks: the content of each lock file.
-        skipped: what the listing left out.
+        skipped: what the listing left out, and the receipts and locks that may not be read.
         files: how many files were seen, of any kind.
         began: when it began, by the monotonic clock.
         listed: when the listing was there, and the reading of locks began.
@@ -103,8 +103,9 @@ class FolderReader:
         self._read_receipts(scan)
         scan.listed = self._clock.monotonic()
         for key in scan.listing.locks:
-            with suppress(MissingError):
-                scan.locks[key] = self._storage.read(key)
+            content = self._content(key, scan)
+            if content is not None:
+                scan.locks[key] = content
         scan.ended = self._clock.monotonic()
         return scan
 
@@ -118,13 +119,22 @@ class FolderReader:
                 continue
             if self._read.get(key) != version:
                 self._alive()
-                try:
-                    content = receipt.decode(self._storage.read(key))
-                except MissingError:
+                content = self._content(key, scan)
+                if content is None:
                     continue
-                scan.receipts.append((key, version, content))
+                scan.receipts.append((key, version, receipt.decode(content)))
             read[key] = version
         self._read = read
+
+    def _content(self, key: str, scan: Scan) -> bytes | None:
+        """A small file, unless it has vanished since it was listed, or may not be read."""
+        try:
+            return self._storage.read(key)
+        except MissingError:
+            return None
+        except DeniedError as error:  # somebody's umask must not blind us to everything else
+            scan.skipped.append(Skipped(key, error))
+            return None
 
 
 class Scanner:
