@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from posewatch import config
 from posewatch.base.errors import SettingsError
 from posewatch.config import PoseMode, Settings, load, user_cache
-from posewatch.service.build import FIXED, LIVE
+from posewatch.service.reload import FIXED, LIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

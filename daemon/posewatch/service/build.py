@@ -24,11 +24,13 @@ from posewatch.base.clock import Clock, SystemClock
 from posewatch.base.errors import (
     PosewatchError,
     SettingsError,
+    StorageError,
     UnavailableError,
     UnmountedError,
 )
 from posewatch.base.logs import fields
 from posewatch.base.metrics import Metrics
+from posewatch.base.once import Once
 from posewatch.cache import InputCache
 from posewatch.claims.claims import Claims, Owner
 from posewatch.claims.observer import Observer
@@ -39,6 +41,7 @@ from posewatch.service.http import HttpServer
 from posewatch.service.notify import Notifier, SilentNotifier, Watchdog, notifier, watchdog_interval
 from posewatch.service.pages import Check, Pages, Readiness
 from posewatch.service.progress import Progress
+from posewatch.service.reload import adopt
 from posewatch.stages.pose import MediaPipePose
 from posewatch.storage.posix import PosixStorage
 from posewatch.storage.probe import probe
@@ -47,7 +50,7 @@ from posewatch.vision.engine import BatchingEngine, Device, Engine, OnnxEngine
 from posewatch.vision.holistic import Holistic, Mode, stay_on_calling_thread
 from posewatch.vision.video import DecodeLimits
 from posewatch.watch.inotify import LocalWrites
-from posewatch.watch.scan import FolderReader, Scanner
+from posewatch.watch.scan import FolderReader, Scan, Scanner
 from posewatch.worker.decoders import Decoders
 from posewatch.worker.heart import Heart
 from posewatch.worker.job import Runner
@@ -66,18 +69,6 @@ PATIENCE = 30.0
 
 LOADING = 600.0
 """Seconds that loading the networks may take: a GPU compiles kernels at its first start."""
-
-LIVE = {"watch", "work", "claims", "recipe", "log"}
-"""Sections of the settings that a reload takes over; of these, `FIXED` stay as well."""
-
-FIXED = {
-    ("watch", "inotify"),
-    ("watch", "suffixes"),
-    ("work", "device"),
-    ("work", "batch"),
-    ("claims", "ttl"),
-}
-"""Settings that only a restart takes over."""
 
 CPU = "CPUExecutionProvider"
 
@@ -180,6 +171,8 @@ class _House:
         self._daemon: Daemon | None = None
         self._doing = "starting"
         self._died = False
+        self._was_unmounted = False
+        self._once = Once(clock)
 
     @contextmanager
     def open(
@@ -224,7 +217,7 @@ class _House:
             )
 
             def reload(now: config.Settings) -> tuple[config.Settings, Runner]:
-                wanted = _adopt(now, load())
+                wanted = adopt(now, load())
                 logs.configure(wanted.log.style, wanted.log.level)
                 decoders.resize(wanted.work.videos_in_flight)
                 return wanted, replace(
@@ -234,10 +227,10 @@ class _House:
                 )
 
             reader = FolderReader(storage, settings.watch.suffixes, clock)
-            scanner = Scanner(reader, self._inbox.put)
+            listening = settings.watch.inotify and not until_idle
+            writes = self._listen(storage, stack) if listening else None
+            scanner = Scanner(reader, lambda result: self._deliver(result, writes))
             stack.callback(scanner.close)
-            if settings.watch.inotify and not until_idle:
-                self._listen(storage, stack)
             parts = Parts(
                 storage=storage,
                 observer=observer,
@@ -389,18 +382,34 @@ class _House:
         limits = DecodeLimits(max_pixels=decode.max_pixels, memory_bytes=decode.memory_bytes)
         return Decoder(limits=limits, stall_seconds=decode.stall_seconds, clock=self._clock)
 
-    def _listen(self, storage: PosixStorage, stack: ExitStack) -> None:
+    def _listen(self, storage: PosixStorage, stack: ExitStack) -> LocalWrites | None:
         try:
             writes = LocalWrites(self._folder, lambda key: self._inbox.put(Hint(key)))
         except UnavailableError:
             log.exception("only scans will find new videos")
-            return
+            return None
         stack.callback(writes.close)
         if storage.backing.network:
             log.info(
                 "videos that other machines write are found by scans only",
                 extra=fields(reason=f"the folder is on {storage.backing.fstype}"),
             )
+        return writes
+
+    def _deliver(self, result: Scan | StorageError, writes: LocalWrites | None) -> None:
+        """Pass a scan on; what listens for writes follows the folder through unmounting."""
+        self._inbox.put(result)
+        if isinstance(result, UnmountedError):
+            self._was_unmounted = True
+        elif isinstance(result, Scan) and writes is not None:
+            anew, self._was_unmounted = self._was_unmounted, False
+            try:
+                writes.follow(anew=anew)
+            except UnavailableError:
+                if self._once.due("no hints"):
+                    log.exception("only scans will find new videos")
+            else:
+                self._once.over("no hints")
 
     @contextmanager
     def _signals(self, *taken: signal.Signals) -> Iterator[None]:
@@ -415,25 +424,6 @@ class _House:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _adopt(now: config.Settings, wanted: config.Settings) -> config.Settings:
-    """The settings after a reload: what can change does, and the rest is told of."""
-    adopted = now
-    for section in type(now).model_fields:
-        old, new = getattr(now, section), getattr(wanted, section)
-        if old == new:
-            continue
-        if section not in LIVE:
-            log.warning("a restart is needed to change it", extra=fields(setting=section))
-            continue
-        fixed = {name: getattr(old, name) for part, name in FIXED if part == section}
-        for name, value in fixed.items():
-            if getattr(new, name) != value:
-                setting = f"{section}.{name}"
-                log.warning("a restart is needed to change it", extra=fields(setting=setting))
-        adopted = adopted.model_copy(update={section: new.model_copy(update=fixed)})
-    return adopted
 
 
 def _version_of(*packages: str) -> str:
