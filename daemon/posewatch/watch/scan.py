@@ -100,19 +100,21 @@ class FolderReader:
 
         scan = Scan(catalog.Listing.of(counted(), self._suffixes), skipped=skipped, began=began)
         scan.files = count
-        self._read_receipts(scan)
+        read = self._read_receipts(scan)
         scan.listed = self._clock.monotonic()
         for key in scan.listing.locks:
             content = self._content(key, scan)
             if content is not None:
                 scan.locks[key] = content
         scan.ended = self._clock.monotonic()
+        self._read = read  # only now: of a scan that fails, nobody hears what it has read
         return scan
 
     def _wants_version(self, key: str) -> bool:
         return catalog.wants_version(key, self._suffixes)
 
-    def _read_receipts(self, scan: Scan) -> None:
+    def _read_receipts(self, scan: Scan) -> dict[str, Version]:
+        """Read what is new; which receipts, in which versions, are known then."""
         read: dict[str, Version] = {}
         for key, version in scan.listing.kept.items():
             if not names.is_receipt(key):
@@ -124,7 +126,7 @@ class FolderReader:
                     continue
                 scan.receipts.append((key, version, receipt.decode(content)))
             read[key] = version
-        self._read = read
+        return read
 
     def _content(self, key: str, scan: Scan) -> bytes | None:
         """A small file, unless it has vanished since it was listed, or may not be read."""
