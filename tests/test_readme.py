@@ -75,6 +75,10 @@ def test_a_folder_of_videos_becomes_a_folder_of_poses(tmp_path: Path, posewatch:
     assert receipt["outcome"] == "done"
     assert [result["name"] for result in receipt["results"]] == ["talk.pose-mediapipe.npz"]
 
+    assert str(FRAMES) in posewatch("show", inbox / "talk.pose-mediapipe.npz").stdout
+    preview = tmp_path / "preview.png"
+    posewatch("show", inbox / "talk.pose-mediapipe.npz", "-o", preview)
+    assert preview.read_bytes().startswith(b"\x89PNG")
     json.loads(posewatch("status", inbox, "--json").stdout)
 
 
