@@ -7,6 +7,7 @@ import os
 import resource
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from posewatch.base.clock import Clock
+
+
+DAEMON = Path(__file__).parents[2] / "daemon"
 
 
 def make_decoder(
@@ -158,8 +162,15 @@ def test_a_crash_in_the_middle_is_told_and_the_next_video_is_read(
 
 
 def test_last_words_of_a_crash_are_told(decoder: Decoder, long_video: Path) -> None:
+    killed = []
+
+    def crash(pid: int) -> None:
+        if not killed:
+            killed.append(pid)
+            os.kill(pid, signal.SIGSEGV)
+
     with pytest.raises(DecoderCrashedError) as caught:
-        read_while(decoder, long_video, lambda pid: os.kill(pid, signal.SIGSEGV))
+        read_while(decoder, long_video, crash)
     assert "Fatal Python error" in str(caught.value)
 
 
@@ -209,6 +220,65 @@ def test_a_process_that_hangs_is_killed_after_the_stall_time(
         assert numbers(decoder, make_video(tmp_path / "good.mp4")) == list(range(10))
 
 
+class SlowChild:
+    """A process that shows progress a few times, and then says something or hangs."""
+
+    def __init__(self, clock: ManualClock, channel: socket.socket, *, hangs: bool) -> None:
+        self.channel = channel
+        self.progress = 0
+        self._clock = clock
+        self._hangs = hangs
+
+    def wait_readable(self, _milliseconds: int) -> bool:
+        self._clock.advance(50)
+        self.progress = min(self.progress + 1, 10)
+        return self.progress == 10 and not self._hangs
+
+
+def test_as_long_as_there_is_progress_there_is_no_stall() -> None:
+    clock = ManualClock()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    messages.send(theirs, {"kind": "late"})
+    with make_decoder(stall_seconds=60, clock=clock) as decoder, ours, theirs:
+        child = SlowChild(clock, ours, hangs=False)
+        assert decoder._receive(child) == {"kind": "late"}  # type: ignore[arg-type]
+
+
+def test_progress_that_ends_is_a_stall_from_then_on() -> None:
+    clock = ManualClock()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with make_decoder(stall_seconds=60, clock=clock) as decoder, ours, theirs:
+        child = SlowChild(clock, ours, hangs=True)
+        begun = clock.monotonic()
+        with pytest.raises(InputError) as caught:
+            decoder._receive(child)  # type: ignore[arg-type]
+    assert caught.value.fault is Fault.STALLED
+    assert 10 * 50 + 60 <= clock.monotonic() - begun <= 10 * 50 + 60 + 50
+
+
+def test_the_process_notices_its_owner_s_end_while_a_decoder_hangs() -> None:
+    script = """
+import sys, threading, time
+from posewatch.vision.decoder_process import _end_with
+threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
+print("hanging", flush=True)
+time.sleep(60)
+"""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(  # noqa: S603  # ourselves
+            [sys.executable, "-c", script, str(theirs.fileno())],
+            stdout=subprocess.PIPE,
+            pass_fds=(theirs.fileno(),),
+            env=os.environ | {"PYTHONPATH": str(DAEMON)},
+        )
+    assert process.stdout is not None
+    with process.stdout:
+        assert process.stdout.readline() == b"hanging\n"
+        ours.close()
+        assert process.wait(10) == 0
+
+
 def test_a_reader_that_is_slow_itself_is_no_stall(long_video: Path) -> None:
     clock = ManualClock()
     with make_decoder(stall_seconds=60, clock=clock) as decoder:
@@ -222,7 +292,7 @@ def test_a_reader_that_is_slow_itself_is_no_stall(long_video: Path) -> None:
 
 def test_a_video_that_needs_more_memory_than_allowed_is_at_fault(tmp_path: Path) -> None:
     options = {"preset": "ultrafast", "refs": "4"}
-    path = make_video(tmp_path / "v.mp4", frames=8, size=(3840, 2160), options=options)
+    path = make_video(tmp_path / "v.mp4", frames=4, size=(5120, 2880), options=options)
     good = make_video(tmp_path / "good.mp4")
     with make_decoder(DecodeLimits(memory_bytes=420 << 20, ring_bytes=1 << 20)) as decoder:
         assert numbers(decoder, good) == list(range(10))
@@ -325,11 +395,10 @@ with decoder.open(Path(sys.argv[1])) as video:
     print(decoder._child._process.pid, flush=True)
     time.sleep(60)
 """
-    daemon = Path(__file__).parents[2] / "daemon"
     owner = subprocess.Popen(  # noqa: S603  # ourselves
         [sys.executable, "-c", script, str(long_video)],
         stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": str(daemon)},
+        env=os.environ | {"PYTHONPATH": str(DAEMON)},
     )
     assert owner.stdout is not None
     with owner.stdout:

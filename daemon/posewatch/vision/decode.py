@@ -266,10 +266,13 @@ class VideoReader:
     def _decoded(self) -> Iterator[tuple[VideoFrame, float]]:
         """Whole frames and their times; raises `InputError` at the first that is not whole."""
         begins_anywhere = self._container.format.name in _BEGINS_ANYWHERE
-        key_frame_seen = not begins_anywhere
+        begun = not begins_anywhere
         packets = self._packets()
         for packet in packets:
-            key_frame_seen |= packet is not None and packet.is_keyframe
+            begun |= packet is not None and packet.is_keyframe
+            if not begun:
+                continue
+            # In a broadcast, the flag tells of missing packets, also where recordings were joined.
             if packet is not None and packet.is_corrupt and not begins_anywhere:
                 self._fail_at_frame(packets)
             try:
@@ -277,14 +280,10 @@ class VideoReader:
             except (MemoryError, av.error.MemoryError) as error:
                 raise too_much_memory(self._limits) from error
             except av.error.FFmpegError:
-                if key_frame_seen:
-                    self._fail_at_frame(packets)
-                continue
+                self._fail_at_frame(packets)
             for frame in pictures:
                 if frame.is_corrupt:
-                    if key_frame_seen:
-                        self._fail_at_frame(packets)
-                    continue
+                    self._fail_at_frame(packets)
                 self._check_size(frame.width, frame.height)
                 time = self._time(frame)
                 self._count += 1

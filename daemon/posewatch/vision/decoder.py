@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from posewatch.vision.video import DecodeLimits, VideoInfo
 
 _POLL_MS = 100
-_STDERR_TAIL = 2000
+_STDERR_TAIL = 1 << 14
+_LAST_WORDS = 600  # characters of what a dying process wrote
 
 
 class DecodingCancelledError(PosewatchError):
@@ -382,10 +383,16 @@ class _Child:
         if self._process.poll() is None:
             self._process.kill()
         self._status = self._process.wait()
-        size = os.fstat(self._stderr).st_size
-        tail = os.pread(self._stderr, _STDERR_TAIL, max(0, size - _STDERR_TAIL))
-        self.last_words = " ".join(tail.decode(errors="replace").split())
+        self.last_words = self._read_last_words()
         self._close_fds()
+
+    def _read_last_words(self) -> str:
+        """What tells most: the beginning of a report of `faulthandler`, or the end of the rest."""
+        start = max(0, os.fstat(self._stderr).st_size - _STDERR_TAIL)
+        tail = os.pread(self._stderr, _STDERR_TAIL, start)
+        words = " ".join(tail.decode(errors="replace").split())
+        crash = words.rfind("Fatal Python error")
+        return words[crash:][:_LAST_WORDS] if crash >= 0 else words[-_LAST_WORDS:]
 
     @property
     def cause_of_death(self) -> str:
