@@ -26,8 +26,7 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from posewatch.base.clock import ManualClock
 from posewatch.base.errors import (
@@ -38,7 +37,6 @@ from posewatch.base.errors import (
     StorageError,
 )
 from posewatch.claims import survey
-from posewatch.claims.claim import Claim
 from posewatch.claims.claims import Busy, Claims, Owner
 from posewatch.claims.names import lock_key, parse_lock
 from posewatch.claims.observer import Observer
@@ -55,7 +53,9 @@ from posewatch.worker.publish import Publisher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
+    from posewatch.claims.claim import Claim
     from posewatch.formats.receipt import ResultRecord
     from posewatch.storage.contract import Storage
 
@@ -142,7 +142,7 @@ class World:
         self.memory = MemoryStorage()
         self.raw: Storage = PosixStorage(self.folder, Unsynced()) if self.posix else self.memory
 
-    def __enter__(self) -> World:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -334,7 +334,11 @@ class World:
                 return False
             if not record.results and record.failure is None:
                 return False
-            left -= {key, names.receipt_key(key), *(names.split(key)[0] + r.name for r in record.results)}
+            left -= {
+                key,
+                names.receipt_key(key),
+                *(names.split(key)[0] + r.name for r in record.results),
+            }
         return not any(parse_lock(key) or is_hidden(key) for key in left)
 
 
@@ -352,6 +356,7 @@ class Worker:
         self.steps = 0
         self._budget = 0
         self._claim: Claim | None = None
+        self.next = ""
         self._killed = False
         self._thread: threading.Thread | None = None
         self._go, self._stands = threading.Semaphore(0), threading.Semaphore(0)
@@ -392,9 +397,15 @@ class Worker:
             self._go.release()
             self._stood()
 
-    def step_until(self, reached: Callable[[], bool]) -> None:
+    def go_on(self, count: int) -> None:
+        """Do some operations of the next round, or of the one that was begun."""
+        if self.idle:
+            self.start(self.tend)
+        self.step(count)
+
+    def step_until(self, reached: Callable[[Worker], bool]) -> None:
         """Do operations until something is so."""
-        while not self.idle and not reached():
+        while not self.idle and not reached(self):
             self.step()
 
     def heart(self) -> None:
@@ -451,6 +462,7 @@ class Worker:
             self.steps += 1
             self._budget -= 1
             if self._budget <= 0:
+                self.next = operation.name
                 self._stands.release()
                 self._go.acquire()
         if self._killed:
@@ -516,6 +528,7 @@ class Worker:
         except KilledError:
             return
         end()
+        self._claim = None
 
     def _claimed(self, key: str, version: Version, claim: Claim) -> bool:
         publisher = self._publisher(key, claim)
@@ -525,8 +538,7 @@ class Worker:
         results: Mapping[str, Path] = {}
         failure: FailureRecord | None = None
         try:
-            if claim.tries > MAX_ATTEMPTS:
-                raise InputError(Fault.CRASHED, "killed its workers")
+            refuse(claim)
             made = self._local / "made"
             self._storage.fetch(key, version, self._local / "input", lambda _count: None)
             if claim.beat(1, 2) is not None:
@@ -578,6 +590,12 @@ class Worker:
 PRIVATE = frozenset({"close", "fstat", "fsync", "lstat"})
 """Operations before which nobody stands, unless `World.every`: what a rival does there, it could
 as well do before the next or after the last one."""
+
+
+def refuse(claim: Claim) -> None:
+    if claim.tries > MAX_ATTEMPTS:
+        raise InputError(Fault.CRASHED, "killed its workers")
+
 
 CHANGES = frozenset(
     {"create", "overwrite", "remove", "publish", "fence", "sweep", "discard"}

@@ -3,86 +3,98 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from claims.play import TTL, Worker, World
 
-KEYS = ("talks/a.mp4", "talks/b.mp4")
 WORKERS = st.integers(0, 2)
-ONE = st.sampled_from(KEYS)
+PLACES = st.integers(0, 7)
 
 
 class Model(RuleBasedStateMachine):
     """Workers are moved some operations at a time; the world judges every change."""
 
     posix = False
+    places = ("create", "fence", "overwrite", "stage", "add", "publish", "discard", "remove")
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(again=st.booleans())
+    def begin(self, *, again: bool) -> None:
         memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 -- mkdtemp
         root = Path(tempfile.mkdtemp(prefix="posewatch-test-", dir=memory))
         self.world = World(root, self.posix)
-        for key in KEYS:
-            self.world.put(key)
+        self.world.put()
         self.trio = [Worker(self.world, f"worker {n}", skew=n * 1e6) for n in range(3)]
+        if again:
+            self.finish(0)
+            self.world.put()
 
     @rule(number=WORKERS, count=st.integers(1, 40))
     def go_on(self, number: int, count: int) -> None:
-        worker = self.trio[number]
-        if worker.idle:
-            worker.start(worker.tend)
-        worker.step(count)
+        self.trio[number].go_on(count)
+
+    @rule(number=WORKERS, place=PLACES, times=st.integers(1, 3))
+    def go_to(self, number: int, place: int, times: int) -> None:
+        """Go on to where something is about to be changed."""
+        for _ in range(times):
+            self.trio[number].go_on(1)
+            self.trio[number].step_until(lambda worker: worker.next == self.places[place])
+
+    @rule(number=WORKERS, place=PLACES, times=st.integers(1, 3), asleep=st.booleans())
+    def take_over(self, number: int, place: int, times: int, *, asleep: bool) -> None:
+        """Look at the others for a whole ttl, while they do nothing; then go to work."""
+        self.trio[number].finish()
+        self.trio[number].run(self.trio[number].sweep)
+        self.world.wait(TTL, asleep=asleep)
+        self.go_to(number, place, times)
+
+    @rule(number=WORKERS, place=PLACES, alive=st.sets(WORKERS))
+    def watch(self, number: int, place: int, alive: set[int]) -> None:
+        """Look at the others for longer than a ttl; some of them are alive."""
+        self.trio[number].finish()
+        self.trio[number].run(self.trio[number].sweep)
+        self.world.wait(1.5 * TTL, alive=[self.trio[other] for other in alive])
+        self.go_to(number, place, 1)
 
     @rule(number=WORKERS)
     def finish(self, number: int) -> None:
-        worker = self.trio[number]
-        if worker.idle:
-            worker.start(worker.tend)
-        worker.finish()
+        self.trio[number].go_on(sys.maxsize)
 
     @rule(number=WORKERS)
     def die(self, number: int) -> None:
         self.trio[number].kill()
 
-    @rule(share=st.sampled_from([0.1, 0.5, 1.0, 1.5]), alive=st.sets(WORKERS), asleep=st.booleans())
-    def wait(self, share: float, alive: set[int], *, asleep: bool) -> None:
-        workers = [self.trio[number] for number in alive]
-        self.world.wait(share * TTL, alive=() if asleep else workers, asleep=asleep)
+    @rule(share=st.sampled_from([0.1, 0.5, 1.0]), asleep=st.booleans())
+    def wait(self, share: float, *, asleep: bool) -> None:
+        self.world.wait(share * TTL, asleep=asleep)
 
-    @rule(number=WORKERS, alive=st.sets(WORKERS))
-    def watch(self, number: int, alive: set[int]) -> None:
-        """One worker looks, the others may be alive meanwhile, and it looks again."""
-        self.finish(number)
-        self.wait(1.5, alive, asleep=False)
-        self.finish(number)
-
-    @rule(key=ONE)
-    def replace_the_input(self, key: str) -> None:
-        self.world.put(key)
-        self.world.observe(None)
-
-    @rule()
-    def change_the_recipe(self) -> None:
-        self.world.change_recipe()
-
-    @rule(key=ONE)
-    def delete_the_result(self, key: str) -> None:
-        self.world.delete_result(key)
-
-    @rule(key=ONE)
-    def retry(self, key: str) -> None:
-        self.world.retry(key)
-
-    @rule(key=ONE)
-    def delete_the_locks(self, key: str) -> None:
-        self.world.delete_locks(key)
+    @rule(what=st.sampled_from(["input", "recipe", "result", "receipt", "locks"]))
+    def change(self, what: str) -> None:
+        """The user's hands."""
+        world = self.world
+        if what == "input":
+            world.put()
+            world.observe(None)
+        elif what == "recipe":
+            world.change_recipe()
+        elif what == "result":
+            world.delete_result()
+        elif what == "receipt":
+            world.retry()
+        else:
+            world.delete_locks()
 
     @precondition(lambda self: hasattr(self, "world"))
     @rule()
@@ -104,6 +116,7 @@ class PosixModel(Model):
     """The same on a real folder, one file operation at a time."""
 
     posix = True
+    places = ("link", "mkdir", "listdir", "write", "pwrite", "rename", "unlink", "rmdir")
 
 
 def play(model: type[Model], examples: int, steps: int = 30, *, shrink: bool = True) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from posewatch.claims.names import lock_key
 from claims.play import KEY, MAX_ATTEMPTS, TTL, Worker, World, result_key
+from posewatch.claims.names import lock_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,7 +208,7 @@ def test_a_job_that_kills_its_workers_ends_as_a_failure(playground: Path) -> Non
             victim = Worker(world, f"victim {attempt}")
             wait_out(world, victim)
             victim.start(victim.work)
-            victim.step_until(lambda attempt=attempt: len(world.locks) == attempt)
+            victim.step_until(lambda _worker, attempt=attempt: len(world.locks) == attempt)
             victim.step(20)
             victim.kill()
             assert world.locks.keys() == {lock_key(KEY, n) for n in range(1, attempt + 1)}
