@@ -81,8 +81,9 @@ def test_a_model_that_is_not_there_says_how_to_get_it(
     assert ModelCache().installed(NAME) is None
     with pytest.raises(ModelError) as caught:
         require(NAME)
-    assert caught.value.hint == "Run: posewatch models pull mediapipe-holistic"
-    assert not (tmp_path / "none").exists()
+    none = tmp_path / "none"
+    assert caught.value.hint == f"Run: POSEWATCH_MODELS={none} posewatch models pull {NAME}"
+    assert not none.exists()
 
 
 def test_an_installed_model_gives_its_files_and_their_digests(copied: ModelCache) -> None:

@@ -14,6 +14,7 @@ import hashlib
 import os
 import pwd
 import secrets
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,9 +113,11 @@ class InstalledModel:
                 )
 
 
-def pull_hint(name: str) -> str:
-    """What to do about a model that is not there."""
-    return f"Run: posewatch models pull {name}"
+def pull_hint(name: str, environ: Mapping[str, str] = os.environ) -> str:
+    """What to do about a model that is not there; it must arrive where this process looks."""
+    told = environ.get("POSEWATCH_MODELS")
+    where = f"POSEWATCH_MODELS={shlex.quote(told)} " if told else ""
+    return f"Run: {where}posewatch models pull {name}"
 
 
 def file_name(network: str) -> str:
@@ -190,7 +193,7 @@ class ModelCache:
             ModelError: it is not installed; the hint says how to get it.
         """
         if (model := self.installed(name)) is None:
-            raise ModelError(f"The model {name} is not on this machine", hint=pull_hint(name))
+            raise ModelError(f"The model {name} is not in {self.root}", hint=pull_hint(name))
         return model
 
     @contextlib.contextmanager
