@@ -1,4 +1,4 @@
-"""A real systemd to try the unit on: Debian 12 in a throw-away container with posewatch installed.
+"""A real systemd to try the unit on: a Debian in a throw-away container with posewatch installed.
 
 It needs root, mmdebstrap, util-linux and a package index; PID 1 of this machine may be anything.
 Everything lies in build/systemd; mounts are in a namespace that ends with the container, which has
@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "packaging"))
 from package_index import PYPI, default_sources  # noqa: E402 -- found by the line above
 
 TOP = ROOT / "build" / "systemd"
-PACKAGES = "systemd,systemd-container,dbus,python3,python3-venv,python3-systemd"
+PACKAGES = "systemd,systemd-container,dbus,procps,python3,python3-venv,python3-systemd"
 BOOT_SECONDS = 60.0
 
 MODELS = "/var/lib/posewatch/models"
@@ -71,19 +71,22 @@ class ContainerError(Exception):
     """The container could not be made or started."""
 
 
-def install() -> Path:
+def install(suite: str) -> Path:
     """Make the installed system, as the comments in the unit tell a person to; return its root.
 
     The first time takes some minutes; later ones only install posewatch anew. It is HEAD that is
     installed; the unit and its settings are those of the working tree.
+
+    Args:
+        suite: the Debian, such as bookworm.
     """
     TOP.mkdir(parents=True, exist_ok=True)
-    base, image = TOP / "base", TOP / "bookworm.tar"
+    base, image = TOP / suite, TOP / f"{suite}.tar"
     if not image.exists():
-        _say("making a Debian 12")
+        _say(f"making a Debian {suite}")
         mirror = "http://deb.debian.org/debian"
         made = image.with_suffix(".new.tar")
-        _run("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", made, mirror)
+        _run("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", suite, made, mirror)
         made.rename(image)
     ready = base / "etc" / "posewatch-base-is-ready"
     if not ready.exists():

@@ -2,6 +2,7 @@
 
 sudo python3 tests/systemd/live.py             everything
 sudo python3 tests/systemd/live.py stop crash  some scenarios, by the names of the functions below
+SUITE=trixie sudo -E python3 …                 on another Debian than bookworm
 
 Prints each check with what was seen; the exit status is 1 if one failed.
 """
@@ -243,6 +244,18 @@ def reload(t: Trial) -> None:
     t.check("and works", t.until(lambda: t.done("later"), 20) is not None)
 
 
+def notify_reload(t: Trial) -> None:
+    """Type=notify-reload, which systemd knows since 253, is understood as well."""
+    if int(t.run("systemctl", "--version").split()[1]) < 253:
+        print("        this systemd does not know it")
+        return
+    t.configure(unit="[Service]\nType=notify-reload\nExecReload=\n")
+    t.start()
+    t.configure("http.port = 9999\n")
+    t.check("systemctl reload works", t.works("systemctl", "reload", UNIT), t.state())
+    t.check("and waits until it is done", t.said("the settings were read again"))
+
+
 def stop(t: Trial) -> None:
     """Stopping takes no longer than the grace, and leaves nothing behind."""
     t.configure("work.grace = 2.0\n")
@@ -459,7 +472,7 @@ def read_only(t: Trial) -> None:
 
 
 SCENARIOS: tuple[Callable[[Trial], None], ...] = (
-    *(unit_file, work, wild_name, reload, stop, crash, hang, stuck_loop),
+    *(unit_file, work, wild_name, reload, notify_reload, stop, crash, hang, stuck_loop),
     *(dead_thread, crash_loop, wrong_setting, late_folder, lost_mount, mount_unit, read_only),
 )
 
@@ -474,7 +487,7 @@ def main(names: list[str]) -> int:
         print("scenarios:", *(s.__name__ for s in SCENARIOS), file=sys.stderr)
         return 2
     try:
-        container = Container(install())
+        container = Container(install(os.environ.get("SUITE", "bookworm")))
     except ContainerError as error:
         print(error, file=sys.stderr)
         return 1
