@@ -214,6 +214,7 @@ class _House:
                 metrics=metrics,
                 host=owner.host,
                 troubled=lambda error: self._inbox.put(Trouble(error)),
+                suffixes=settings.watch.suffixes,
             )
 
             def reload(now: config.Settings) -> tuple[config.Settings, Runner]:

@@ -31,8 +31,8 @@ from posewatch.claims.survey import SeenLock, hidden_to_sweep, locks_to_sweep, s
 from posewatch.formats import names
 from posewatch.service.pages import Check, Readiness
 from posewatch.watch.scan import Scan
+from posewatch.worker.attempt import Ending
 from posewatch.worker.cancel import Stop
-from posewatch.worker.job import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -15,7 +15,6 @@ class Stop(StrEnum):
 
     SHUTDOWN = "shutdown"  # the process is to end: the claim is given back
     LOST = "lost"  # the claim is not ours any more: nothing is published
-    UNMOUNTED = "unmounted"  # the folder is not there any more
 
 
 class StoppedError(Exception):
@@ -47,12 +46,16 @@ class Cancellation:
             if self._error is None:
                 self._error = StoppedError(why, detail)
             self.event.set()
-            wake = self._wake
-        if wake is not None:
-            wake()
+            # Inside of the lock: once `wake_with` has returned, the old one is not called any more,
+            # when its decoder may be at work for somebody else.
+            if self._wake is not None:
+                self._wake()
 
     def wake_with(self, wake: Callable[[], None] | None) -> None:
-        """What `cancel` is to call from now on, to end a blocking call of the job."""
+        """What `cancel` is to call from now on, to end a blocking call of the job.
+
+        To be called with no lock held that `wake` takes.
+        """
         with self._lock:
             self._wake = wake
 

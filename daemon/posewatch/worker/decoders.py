@@ -44,7 +44,11 @@ class Decoders:
         Raises:
             StoppedError: the job was cancelled while it waited.
         """
-        decoder = self._take(cancellation)
+        try:
+            decoder = self._take(cancellation)
+        except BaseException:
+            cancellation.wake_with(None)
+            raise
         cancellation.wake_with(decoder.cancel)
         try:
             cancellation.has_turn = True
@@ -69,9 +73,9 @@ class Decoders:
 
     def _take(self, cancellation: Cancellation) -> Decoder:
         ticket = object()
+        cancellation.wake_with(self._wake)
         with self._condition:
             self._waiting.append(ticket)
-            cancellation.wake_with(self._wake)
             try:
                 while self._waiting[0] is not ticket or not self._available():
                     cancellation.check()
@@ -82,7 +86,13 @@ class Decoders:
             if self._free:
                 return self._free.pop()
             self._made += 1
-        return self._make()
+        try:
+            return self._make()
+        except BaseException:
+            with self._condition:
+                self._made -= 1
+                self._condition.notify_all()
+            raise
 
     def _available(self) -> bool:
         return bool(self._free) or self._made < self._count

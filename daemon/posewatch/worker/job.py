@@ -15,72 +15,33 @@ The order is that of `docs/semantics.md`:
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from posewatch import __version__
-from posewatch.base.errors import (
-    ChangedError,
-    DecoderCrashedError,
-    DeniedError,
-    Fault,
-    InputError,
-    MissingError,
-    ModelError,
-    StorageError,
-)
+from posewatch.base.errors import ChangedError, MissingError, ModelError, StorageError
 from posewatch.base.logs import FieldLogger, bind, fields
-from posewatch.base.metrics import ClaimOutcome, Outcome, Stage
-from posewatch.catalog import NOT_REGULAR, Job
+from posewatch.base.metrics import ClaimOutcome, Outcome
 from posewatch.claims.claims import Busy, Claims
-from posewatch.formats import names
-from posewatch.formats.receipt import FailureRecord, InputRecord, Receipt, RecipeRecord, WorkRecord
-from posewatch.vision.decoder import DecodingCancelledError
+from posewatch.vision.decoder import DecoderStartError
+from posewatch.worker.attempt import Attempt, Ending
 from posewatch.worker.cancel import Stop, StoppedError
-from posewatch.worker.publish import Publisher, Standing
+from posewatch.worker.publish import RivalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable
 
     from posewatch.base.clock import Clock
     from posewatch.base.metrics import Metrics
     from posewatch.cache import InputCache
-    from posewatch.formats.receipt import ResultRecord
-    from posewatch.stages.recipe import Made, Progress, Recipe
+    from posewatch.catalog import Job
+    from posewatch.stages.recipe import Recipe
     from posewatch.storage.contract import Storage
     from posewatch.worker.cancel import Cancellation
     from posewatch.worker.decoders import Decoders
-    from posewatch.worker.heart import Heart, Pulse
+    from posewatch.worker.heart import Heart
 
 PAUSE = 30.0
 """Seconds before a video is tried again after something failed that was not its fault."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a job ended.
-
-    Attributes:
-        job: which.
-        outcome: None where the claim was not to be had.
-        standing: the receipt that stands in the folder now, as far as this job knows.
-        wait: seconds before the video may be tried again.
-        error: what the storage said, if that is why.
-        gone: the input is not there any more, or not as it was.
-        frames: frames that were worked on.
-        bug: what was raised that nobody expected.
-    """
-
-    job: Job
-    outcome: Outcome | None
-    standing: Standing | None = None
-    wait: float = 0.0
-    error: StorageError | None = None
-    gone: bool = False
-    frames: int = 0
-    bug: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +60,7 @@ class Runner:
         metrics: the numbers.
         host: the name of this machine, for receipts.
         troubled: told of each passing trouble with the folder, and None when it is over.
+        suffixes: name endings of videos.
     """
 
     storage: Storage
@@ -112,6 +74,7 @@ class Runner:
     metrics: Metrics
     host: str
     troubled: Callable[[StorageError | None], None]
+    suffixes: tuple[str, ...]
 
     def run(self, job: Job, cancellation: Cancellation) -> Ending:
         """Do one job."""
@@ -125,7 +88,7 @@ class Runner:
             log.debug("not claimed", extra=fields(reason=str(claim)))
             return Ending(job, None)
         with self.heart.beating(claim, cancellation) as pulse:
-            attempt = _Attempt(self, job, pulse, bind(log, attempt=claim.attempt))
+            attempt = Attempt(self, job, pulse, bind(log, attempt=claim.attempt))
             ending = self._claimed(attempt)
         if ending.outcome is not None:
             self.metrics.videos_finished[ending.outcome].inc()
@@ -135,7 +98,7 @@ class Runner:
         """Names the version and the recipe, so that a claim's `tries` counts those at the same."""
         return f"{job.version.size} {job.version.tag} {self.recipe.id.hash}"
 
-    def _claimed(self, attempt: _Attempt) -> Ending:
+    def _claimed(self, attempt: Attempt) -> Ending:
         """From the claim to its release."""
         job, claim, log = attempt.job, attempt.claim, attempt.log
         release = claim.give_back
@@ -144,6 +107,9 @@ class Runner:
             release = claim.release
         except StoppedError as stop:
             ending = _stopped(job, stop, log)
+        except RivalError as rival:
+            log.info("another video has its receipt", extra=fields(file=rival.standing.key))
+            ending = Ending(job, Outcome.RETRIED, standing=rival.standing, wait=PAUSE)
         except MissingError:
             log.info("the video is gone")
             ending = Ending(job, Outcome.GIVEN_BACK, gone=True)
@@ -152,8 +118,8 @@ class Runner:
             ending = Ending(job, Outcome.RETRIED, gone=True)
         except StorageError as error:
             ending = Ending(job, Outcome.RETRIED, wait=PAUSE, error=error)
-        except ModelError:
-            log.exception("the networks failed")
+        except (ModelError, DecoderStartError):
+            log.exception("the video could not be worked on; it is not to blame")
             ending = Ending(job, Outcome.RETRIED, wait=PAUSE)
         except OSError:
             log.exception("this machine's disk failed")
@@ -173,272 +139,3 @@ def _stopped(job: Job, stop: StoppedError, log: FieldLogger) -> Ending:
         return Ending(job, Outcome.LOST)
     log.info("given back", extra=fields(reason=stop.detail))
     return Ending(job, Outcome.GIVEN_BACK)
-
-
-class _Attempt:
-    """One attempt at one video, by one thread."""
-
-    def __init__(self, runner: Runner, job: Job, pulse: Pulse, log: FieldLogger) -> None:
-        self.job = job
-        self.claim = pulse.claim
-        self.log = log
-        self._runner = runner
-        self._pulse = pulse
-        self._cancellation = pulse.cancellation
-        self._sha256: str | None = None
-        self._frames = 0
-        self._timings: dict[str, float] = {}
-        self._started = _utc(runner.clock.wall())
-        self._publisher = Publisher(
-            storage=runner.storage,
-            claim=self.claim,
-            input_key=job.key,
-            receipt_key=job.receipt_key,
-            ours=runner.recipe.ours,
-            clock=runner.clock,
-            troubled=runner.troubled,
-        )
-
-    def run(self) -> Ending:
-        """Look again, work, publish."""
-        done = self._publisher.standing()
-        if done is not None and self._settled(done):
-            self._runner.metrics.claims[ClaimOutcome.ALREADY_DONE].inc()
-            self.log.debug("done already")
-            return Ending(self.job, None, standing=done)
-        first = self.claim.attempt == 1
-        self._runner.metrics.claims[ClaimOutcome.ACQUIRED if first else ClaimOutcome.TAKEN].inc()
-        seen = self.job.closed_at if self.job.closed_at is not None else self.job.seen_at
-        latency = self._runner.clock.monotonic() - seen
-        self._runner.metrics.claim_latency.observe(latency)
-        self.log.info(
-            "claimed", extra=fields(reason=self.job.why.value, latency_seconds=round(latency, 3))
-        )
-        try:
-            self._refuse()
-            with self._runner.cache.reserve(
-                self.job.version.size, self._cancellation.check
-            ) as folder:
-                copy = self._fetch(folder)
-                if done is not None and self._only_touched(done, folder):
-                    return self._renewed(done)
-                made = self._make(copy, folder)
-                results = {
-                    names.stem(self.job.key) + suffix: path for suffix, path in made.results.items()
-                }
-                standing = self._publish(results, lambda records: self._receipt(records, made=made))
-                return self._done(made, standing)
-        except InputError as failure:
-            return self._failed(failure)
-
-    def _settled(self, standing: Standing) -> bool:
-        """Whether nothing is left to do for this version of the input."""
-        found = standing.receipt
-        if found is None or found.input.name != names.split(self.job.key)[1]:
-            return False
-        if (found.input.size, found.input.tag) != (self.job.version.size, self.job.version.tag):
-            return False
-        same = found.recipe.hash == self._runner.recipe.id.hash
-        return same and (found.outcome == "failed" or self._publisher.whole(standing))
-
-    def _refuse(self) -> None:
-        """Raise `InputError` for what is not even to be read."""
-        if self.claim.tries > self._runner.max_attempts:
-            raise InputError(
-                Fault.CRASHED,
-                f"{self._runner.max_attempts} workers died while they worked on it",
-                hint="If it was their machines that went away, run: posewatch retry",
-            )
-        if self.job.bugs >= self._runner.max_attempts:
-            raise InputError(
-                Fault.CRASHED,
-                f"posewatch itself failed on it {self.job.bugs} times",
-                hint="This is a bug: please report it, with the log",
-            )
-        if self.job.taken_by is not None:
-            raise InputError(
-                Fault.NAME_TAKEN,
-                f"{self.job.taken_by!r} in the same folder would have results of the same name",
-                hint="Rename one of the two",
-            )
-        if self.job.version.tag == NOT_REGULAR:
-            raise InputError(
-                Fault.NOT_A_FILE,
-                "it has the name of a video, and is a directory, a FIFO or a device",
-                hint="Give it another name, or put a video in its place",
-            )
-
-    def _fetch(self, folder: Path) -> Path:
-        """The local copy."""
-        begun = time.perf_counter()
-        copy = folder / f"input{_suffix(self.job.key)}"
-        try:
-            self._sha256 = self._runner.storage.fetch(
-                self.job.key, self.job.version, copy, self._moved
-            )
-        except DeniedError as error:
-            raise InputError(
-                Fault.DENIED,
-                "posewatch may not read it",
-                hint="Give its user the right to: chmod o+r, or a group they share",
-            ) from error
-        self._spent(Stage.FETCH, time.perf_counter() - begun)
-        return copy
-
-    def _only_touched(self, done: Standing, folder: Path) -> bool:
-        """Whether the receipt is right but for the version: copying a folder changes its times."""
-        found = done.receipt
-        return (
-            found is not None
-            and found.outcome == "done"
-            and found.input.name == names.split(self.job.key)[1]
-            and found.input.sha256 == self._sha256
-            and found.recipe.hash == self._runner.recipe.id.hash
-            and self._publisher.intact(done, folder)
-        )
-
-    def _renewed(self, done: Standing) -> Ending:
-        """A receipt with the same results for the new version."""
-        standing = self._publish({}, lambda _records: self._renew(done))
-        self.log.info("only its time was changed; the results stand")
-        return Ending(self.job, Outcome.DONE, standing=standing)
-
-    def _renew(self, done: Standing) -> Receipt:
-        fresh = self._receipt(())
-        if done.receipt is None:
-            return fresh
-        return done.receipt.model_copy(
-            update={"input": fresh.input, "attempt": fresh.attempt, "nonce": fresh.nonce}
-        )
-
-    def _make(self, copy: Path, folder: Path) -> Made:
-        """Run the recipe, as often as its decoder may crash."""
-        runner = self._runner
-        crashes = 0
-        while True:
-            self._frames = 0
-            results = folder / str(crashes)
-            results.mkdir()
-            try:
-                with runner.decoders.turn(self._cancellation) as decoder:
-                    made = runner.recipe.run(
-                        copy, self._sha256 or "", results, decoder, self._progress
-                    )
-            except DecodingCancelledError:
-                self._cancellation.check()
-                raise
-            except DecoderCrashedError as error:
-                crashes += 1
-                runner.metrics.decoder_restarts.inc()
-                self.log.warning("its decoder crashed", exc_info=error)
-                if crashes >= runner.max_attempts:
-                    raise InputError(
-                        Fault.CRASHED,
-                        f"the decoder crashed on it {crashes} times: {error.message}",
-                        hint="The file is damaged, or meant to do harm; convert it anew",
-                    ) from error
-            else:
-                for stage, seconds in made.timings.items():
-                    self._spent(Stage(stage), seconds)
-                return made
-
-    def _moved(self, count: int) -> None:
-        self._cancellation.check()
-        self._runner.metrics.fetched_bytes.inc(count)
-
-    def _progress(self, progress: Progress) -> None:
-        self._cancellation.check()
-        recipe = self._runner.recipe.id.name
-        self._runner.metrics.frames[recipe].inc(progress.frames - self._frames)
-        self._frames = progress.frames
-        self._pulse.progress = progress
-
-    def _spent(self, stage: Stage, seconds: float) -> None:
-        self._timings[stage.value] = round(seconds, 3)
-        self._runner.metrics.stage_duration[stage].observe(seconds)
-
-    def _publish(
-        self,
-        results: Mapping[str, Path],
-        receipt_of: Callable[[tuple[ResultRecord, ...]], Receipt],
-    ) -> Standing:
-        begun = time.perf_counter()
-        standing = self._publisher.publish(results, receipt_of, self._cancellation)
-        self._runner.metrics.stage_duration[Stage.PUBLISH].observe(time.perf_counter() - begun)
-        if standing.receipt is not None:
-            published = sum(result.size for result in standing.receipt.results)
-            self._runner.metrics.published_bytes.inc(published)
-        return standing
-
-    def _receipt(
-        self,
-        records: tuple[ResultRecord, ...],
-        *,
-        made: Made | None = None,
-        failure: FailureRecord | None = None,
-    ) -> Receipt:
-        runner, job = self._runner, self.job
-        recipe = runner.recipe
-        return Receipt(
-            outcome="done" if failure is None else "failed",
-            input=InputRecord(
-                name=names.split(job.key)[1],
-                size=job.version.size,
-                tag=job.version.tag,
-                sha256=self._sha256,
-            ),
-            recipe=RecipeRecord(
-                name=recipe.id.name, hash=recipe.id.hash, settings=dict(recipe.id.settings)
-            ),
-            attempt=self.claim.attempt,
-            nonce=self.claim.token,
-            results=records,
-            failure=failure,
-            work=WorkRecord(
-                frames=made.frames if made else 0,
-                footage_seconds=round(made.seconds, 3) if made else 0.0,
-                timings=self._timings,
-                started=self._started,
-                finished=_utc(runner.clock.wall()),
-                host=runner.host,
-                software={"posewatch": __version__, **recipe.software},
-                models=dict(recipe.models) if made else {},
-                provider=recipe.provider if made else "",
-            ),
-        )
-
-    def _done(self, made: Made, standing: Standing) -> Ending:
-        self._runner.metrics.video_seconds.inc(made.seconds)
-        seconds = sum(made.timings.values())
-        self.log.info(
-            "done",
-            extra=fields(
-                frames=made.frames,
-                video_seconds=round(made.seconds, 3),
-                seconds=round(seconds, 1),
-                fps=round(made.frames / seconds, 1) if seconds else 0.0,
-            ),
-        )
-        return Ending(self.job, Outcome.DONE, standing=standing, frames=made.frames)
-
-    def _failed(self, error: InputError) -> Ending:
-        failure = FailureRecord(
-            fault=error.fault,
-            message=error.message,
-            hint=error.hint,
-            readable_frames=error.readable_frames,
-        )
-        standing = self._publish({}, lambda records: self._receipt(records, failure=failure))
-        self._runner.metrics.video_faults[error.fault].inc()
-        self.log.warning("failed", exc_info=error, extra=fields(fault=error.fault.value))
-        return Ending(self.job, Outcome.FAILED, standing=standing)
-
-
-def _suffix(key: str) -> str:
-    """The suffix of the name, which tells FFmpeg a little about the container."""
-    _, name = names.split(key)
-    return name[len(names.split(names.stem(key))[1]) :]
-
-
-def _utc(wall: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from posewatch.base.errors import (
 from posewatch.base.logs import fields
 from posewatch.formats import names, receipt
 from posewatch.formats.receipt import Receipt, ResultRecord
+from posewatch.storage.contract import Version
 from posewatch.worker.cancel import Stop, StoppedError
 
 if TYPE_CHECKING:
@@ -39,13 +41,25 @@ if TYPE_CHECKING:
 
     from posewatch.base.clock import Clock
     from posewatch.claims.claim import Claim
-    from posewatch.storage.contract import Storage, Version
+    from posewatch.storage.contract import Storage
     from posewatch.worker.cancel import Cancellation
 
 PASSING = (FullError, ReadOnlyError, DeniedError, UnavailableError, UnmountedError)
 """What an operator, or time, can mend: the results are kept and publishing is tried again."""
 
 log = logging.getLogger(__name__)
+
+
+class RivalError(Exception):
+    """The receipt that stands is about another video that would have the same receipt.
+
+    Args:
+        standing: the receipt.
+    """
+
+    def __init__(self, standing: Standing) -> None:
+        super().__init__(standing.key)
+        self.standing = standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,7 @@ class Publisher:
         ours: whether a local copy of a result was made by posewatch.
         clock: the time.
         troubled: told of each passing error, and None when it has passed.
+        suffixes: name endings of videos, by which rivals are known.
     """
 
     storage: Storage
@@ -84,6 +99,7 @@ class Publisher:
     ours: Callable[[Path], bool]
     clock: Clock
     troubled: Callable[[StorageError | None], None]
+    suffixes: tuple[str, ...] = ()
 
     def standing(self) -> Standing | None:
         """What stands at the receipt's name now."""
@@ -96,11 +112,32 @@ class Publisher:
             return None
         return Standing(self.receipt_key, entry.version, receipt.decode(content))
 
-    def whole(self, standing: Standing) -> bool:
-        """Whether the results that a receipt names are there, in the right size."""
-        if standing.receipt is None:
+    def settles(self, standing: Standing, version: Version, recipe_hash: str) -> bool:
+        """Whether a receipt leaves nothing to do for a version of the input and a recipe.
+
+        Raises:
+            RivalError: it is about another video that is there.
+        """
+        found = standing.receipt
+        if found is None:
             return False
-        for result in standing.receipt.results:
+        folder, name = names.split(self.input_key)
+        if found.input.name != name:
+            other = folder + found.input.name
+            rival = names.is_input(other, self.suffixes)
+            rival = rival and names.receipt_key(other) == self.receipt_key
+            if rival and self.storage.stat(other) is not None:
+                raise RivalError(standing)
+            return False
+        return (
+            (found.input.size, found.input.tag) == (version.size, version.tag)
+            and found.recipe.hash == recipe_hash
+            and self._whole(found)
+        )
+
+    def _whole(self, found: Receipt) -> bool:
+        """Whether the results that a receipt names are there, in the right size."""
+        for result in found.results:
             entry = self.storage.stat(names.split(self.input_key)[0] + result.name)
             if entry is None or entry.version is None or entry.version.size != result.size:
                 return False
@@ -113,15 +150,18 @@ class Publisher:
             standing: the receipt.
             folder: a local one, for copies.
         """
-        if standing.receipt is None or not self.whole(standing):
+        if standing.receipt is None or not self._whole(standing.receipt):
             return False
-        copy = folder / "result"
+        copy = folder / "found"
         for result in standing.receipt.results:
             key = names.split(self.input_key)[0] + result.name
             entry = self.storage.stat(key)
             if entry is None or entry.version is None:
                 return False
-            digest = self.storage.fetch(key, entry.version, copy, lambda _bytes: None)
+            try:
+                digest = self.storage.fetch(key, entry.version, copy, lambda _bytes: None)
+            except (MissingError, ChangedError, DeniedError):
+                return False
             if digest != result.sha256:
                 return False
         return True
@@ -144,6 +184,7 @@ class Publisher:
 
         Raises:
             InputError: (`NAME_TAKEN`) a file that is not ours has the name of a result.
+            RivalError: another video has published in the meantime.
             StoppedError: the claim was lost, or the job was told to stop.
         """
         digests = {key: _sha256(path) for key, path in results.items()}
@@ -154,11 +195,8 @@ class Publisher:
                 standing = self._try(results, digests, receipt_of)
             except FencedError as error:
                 raise StoppedError(Stop.LOST, str(error)) from error
-            except (ExistsError, ChangedError) as error:
+            except (ExistsError, ChangedError, MissingError) as error:
                 # A zombie of an older attempt, or somebody's hands: look again.
-                other = self.standing()
-                if other is not None and self._same(other, receipt_of(())):
-                    return other
                 wait = retries.failed()
                 log.warning(
                     "the folder changed while publishing",
@@ -174,24 +212,17 @@ class Publisher:
                 self.troubled(None)
                 return standing
 
-    def _same(self, other: Standing, mine: Receipt) -> bool:
-        """Whether somebody has committed this very job: the same input and recipe."""
-        theirs = other.receipt
-        return (
-            theirs is not None
-            and theirs.input.name == mine.input.name
-            and (theirs.input.size, theirs.input.tag) == (mine.input.size, mine.input.tag)
-            and theirs.recipe.hash == mine.recipe.hash
-            and self.whole(other)
-        )
-
     def _try(
         self,
         results: Mapping[str, Path],
         digests: Mapping[str, str],
         receipt_of: Callable[[tuple[ResultRecord, ...]], Receipt],
     ) -> Standing:
-        old = self.standing()
+        old, mine = self.standing(), receipt_of(())
+        version = Version(mine.input.size, mine.input.tag)
+        # Another worker was quicker, or the answer to our own success was lost.
+        if old is not None and self.settles(old, version, mine.recipe.hash):
+            return old
         expected = {key: self._replaceable(key, old, path) for key, path in results.items()}
         staging = self.storage.stage(self.claim.token, self.input_key)
         try:
@@ -210,7 +241,8 @@ class Publisher:
                 staging.publish(key, expected[key])
             version = staging.publish(self.receipt_key, old.version if old else None)
         finally:
-            staging.discard()
+            with suppress(StorageError):  # what is left is swept some day
+                staging.discard()
         return Standing(self.receipt_key, version, final)
 
     def _replaceable(self, key: str, old: Standing | None, local: Path) -> Version | None:
@@ -220,19 +252,24 @@ class Publisher:
             return None
         name = names.split(key)[1]
         named = old.receipt.results if old is not None and old.receipt is not None else ()
-        if any(result.name == name for result in named):
+        if entry.regular and (
+            any(result.name == name for result in named)
+            # Left by an attempt that died between its results and its receipt?
+            or self._is_ours(key, entry.version, local.with_name("found"))
+        ):
             return entry.version
-        # Left by an attempt that died between its results and its receipt, or not ours at all.
-        copy = local.with_name("found.npz")
-        if entry.regular:
-            self.storage.fetch(key, entry.version, copy, lambda _bytes: None)
-            if self.ours(copy):
-                return entry.version
         raise InputError(
             Fault.NAME_TAKEN,
             f"there is a {name} already that posewatch did not make",
             hint="Move it away, then run: posewatch retry",
         )
+
+    def _is_ours(self, key: str, version: Version, copy: Path) -> bool:
+        try:
+            self.storage.fetch(key, version, copy, lambda _bytes: None)
+        except DeniedError:
+            return False
+        return self.ours(copy)
 
 
 def _sha256(path: Path) -> str:

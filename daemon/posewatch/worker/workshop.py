@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from posewatch.catalog import Job
-    from posewatch.worker.job import Ending, Runner
+    from posewatch.worker.attempt import Ending
+    from posewatch.worker.job import Runner
 
 
 class Workshop:
