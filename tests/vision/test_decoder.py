@@ -137,7 +137,7 @@ def test_a_single_picture_larger_than_the_ring_still_works(tmp_path: Path) -> No
     with make_decoder(DecodeLimits(ring_bytes=1 << 20)) as decoder:
         assert numbers(decoder, large) == [0, 1, 2]
         assert numbers(decoder, small) == list(range(40))
-        assert decoder._ring._size == 1 << 20
+        assert decoder._ring.size == 1 << 20
 
 
 def test_it_may_be_used_from_several_threads_with_a_decoder_each(tmp_path: Path) -> None:
@@ -447,6 +447,21 @@ def test_the_process_stays_small(decoder: Decoder, tmp_path: Path) -> None:
     kilobytes = int(status.split("VmHWM:")[1].split()[0])
     assert kilobytes < 150_000
     assert "cv2" not in Path(f"/proc/{pid_of(decoder)}/maps").read_text()
+
+
+def test_the_process_does_not_grow_from_video_to_video(decoder: Decoder, tmp_path: Path) -> None:
+    path = make_video(tmp_path / "v.mp4", frames=3, size=(1280, 720))
+
+    def kilobytes() -> int:
+        status = Path(f"/proc/{pid_of(decoder)}/status").read_text()
+        return int(status.split("RssAnon:")[1].split()[0])
+
+    for _ in range(5):
+        numbers(decoder, path)
+    before = kilobytes()
+    for _ in range(15):
+        numbers(decoder, path)
+    assert kilobytes() < before + 5_000, "it kept a picture of each video"
 
 
 def test_no_core_file_is_written(decoder: Decoder, tmp_path: Path) -> None:

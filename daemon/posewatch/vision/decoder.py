@@ -191,7 +191,12 @@ class Decoder:
         layout = messages.Layout.fitting(info, max_frames, self._limits.ring_bytes)
         views = self._ring.views(layout)
         child = self._running_child()
-        self._send(child, {"kind": "start", "frames": layout.frames}, self._ring.fd)
+        start = {"kind": "start", "frames": layout.frames, "ring_bytes": self._ring.size}
+        if child.ring is self._ring.memory:  # mapping it again would touch every page again
+            self._send(child, start)
+        else:
+            self._send(child, start, self._ring.fd)
+            child.ring = self._ring.memory
         last = False
         index = 0
         while not last:
@@ -310,23 +315,24 @@ class _Ring:
 
     def __init__(self, usual_bytes: int) -> None:
         self._usual_bytes = usual_bytes
-        self._size = 0
-        self._map: mmap.mmap | None = None
+        self.size = 0
+        self.memory: mmap.mmap | None = None
         self.fd = -1
 
     def views(self, layout: messages.Layout) -> list[tuple[NDArray[np.uint8], NDArray[np.float64]]]:
         """Pictures and times of each buffer; read-only."""
         needed = layout.ring_bytes
-        if self._map is None or needed > self._size or self._size > self._usual_bytes >= needed:
+        memory = self.memory
+        if memory is None or needed > self.size or self.size > self._usual_bytes >= needed:
             self.close()
-            self._size = max(needed, self._usual_bytes)
-            self.fd = _shared_memory("posewatch-frames", self._size)
-            self._map = mmap.mmap(self.fd, self._size, prot=mmap.PROT_READ)
-        return [layout.views(self._map, index) for index in range(messages.BUFFERS)]
+            self.size = max(needed, self._usual_bytes)
+            self.fd = _shared_memory("posewatch-frames", self.size)
+            memory = self.memory = mmap.mmap(self.fd, self.size, prot=mmap.PROT_READ)
+        return [layout.views(memory, index) for index in range(messages.BUFFERS)]
 
     def close(self) -> None:
         """Let go. The memory lives for as long as somebody looks at it."""
-        self._map = None
+        self.memory = None
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -337,6 +343,7 @@ class _Child:
 
     def __init__(self, limits: DecodeLimits) -> None:
         self.last_words = ""
+        self.ring: mmap.mmap | None = None  # the one that it was given last
         self._status: int | None = None
         self._stderr = os.memfd_create("posewatch-decoder-stderr", os.MFD_CLOEXEC)
         progress = _shared_memory("posewatch-progress", mmap.PAGESIZE)

@@ -8,6 +8,7 @@ descriptors; `LIMITS` is `DecodeLimits` in JSON. It ends when the channel does.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import json
 import mmap
 import os
@@ -41,10 +42,13 @@ def main(arguments: list[str]) -> None:
     def tick() -> None:
         progress[0] += 1
 
+    server = _Server(channel, limits, tick)
     try:
         messages.send(channel, {"kind": "ready"})
-        while _serve(channel, limits, tick):
-            pass
+        while server.serve():
+            # PyAV ties a frame whose side data was looked at into a knot with them; it is as large
+            # as a picture, and Python would not look for it soon.
+            gc.collect()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     # Its last words are not lost only if the owner reads them before this end is closed.
@@ -74,67 +78,81 @@ def _end_with(channel: int) -> None:
     os._exit(0)
 
 
-def _serve(channel: socket.socket, limits: DecodeLimits, tick: Callable[[], None]) -> bool:
-    """Answer one message; whether this process is fit for another video."""
-    message, file = messages.receive_with_file(channel)
-    try:
-        if message["kind"] != "open":  # "next" for a chunk of a video that has ended since
-            return True
-        reader = VideoReader(file, limits, tick)
+class _Server:
+    """Answers the owner, video after video."""
+
+    def __init__(
+        self, channel: socket.socket, limits: DecodeLimits, tick: Callable[[], None]
+    ) -> None:
+        self._channel = channel
+        self._limits = limits
+        self._tick = tick
+        self._ring: mmap.mmap | None = None
+
+    def serve(self) -> bool:
+        """Answer one message; whether this process is fit for another video."""
+        message, file = messages.receive_with_file(self._channel)
         try:
-            messages.send(channel, messages.info_message(reader.info))
-            _decode(channel, reader, tick)
-        finally:
-            reader.close()
-    except InputError as error:
-        out_of_memory = isinstance(error.__cause__, MemoryError)
-        messages.send(channel, messages.fault_message(error, last_words=out_of_memory))
-        return not out_of_memory
-    except MemoryError:
-        messages.send(channel, messages.fault_message(too_much_memory(limits), last_words=True))
-        return False
-    finally:
-        if file >= 0:
-            os.close(file)
-    return True
-
-
-def _decode(channel: socket.socket, reader: VideoReader, tick: Callable[[], None]) -> None:
-    """Fill one buffer after the other, never more of them than are free."""
-    message, shared = messages.receive_with_file(channel)
-    layout = messages.Layout(message["frames"], reader.info.height, reader.info.width)
-    ring = mmap.mmap(shared, layout.ring_bytes)
-    os.close(shared)
-    views = [layout.views(ring, index) for index in range(messages.BUFFERS)]
-    free = messages.BUFFERS
-    index = 0
-    last = False
-    while not last:
-        while free == 0:
-            messages.receive_with_file(channel)  # "next" is all that can come
-            free += 1
-        images, times = views[index]
-        count = 0
-        fault: InputError | None = None
-        while count < layout.frames and not last:
+            if message["kind"] != "open":  # "next" for a chunk of a video that has ended since
+                return True
+            reader = VideoReader(file, self._limits, self._tick)
             try:
-                time = reader.read_into(images[count])
-            except InputError as error:
-                fault = error
-                break
-            tick()
-            if time is None:
-                last = True
-            else:
-                times[count] = time
-                count += 1
-        if fault is not None and count == 0:
-            raise fault
-        messages.send(channel, messages.chunk_message(count, last=last))
-        if fault is not None:
-            raise fault
-        free -= 1
-        index = (index + 1) % messages.BUFFERS
+                messages.send(self._channel, messages.info_message(reader.info))
+                self._decode(reader)
+            finally:
+                reader.close()
+        except InputError as error:
+            out_of_memory = isinstance(error.__cause__, MemoryError)
+            fault = messages.fault_message(error, last_words=out_of_memory)
+            messages.send(self._channel, fault)
+            return not out_of_memory
+        except MemoryError:
+            fault = messages.fault_message(too_much_memory(self._limits), last_words=True)
+            messages.send(self._channel, fault)
+            return False
+        finally:
+            if file >= 0:
+                os.close(file)
+        return True
+
+    def _decode(self, reader: VideoReader) -> None:
+        """Fill one buffer after the other, never more of them than are free."""
+        message, shared = messages.receive_with_file(self._channel)
+        if shared >= 0:  # another ring than last time
+            self._ring = mmap.mmap(shared, message["ring_bytes"])
+            os.close(shared)
+        if self._ring is None:
+            raise EOFError
+        layout = messages.Layout(message["frames"], reader.info.height, reader.info.width)
+        views = [layout.views(self._ring, index) for index in range(messages.BUFFERS)]
+        free = messages.BUFFERS
+        index = 0
+        last = False
+        while not last:
+            while free == 0:
+                messages.receive_with_file(self._channel)  # "next" is all that can come
+                free += 1
+            images, times = views[index]
+            count = 0
+            fault: InputError | None = None
+            while count < layout.frames and not last:
+                try:
+                    time = reader.read_into(images[count])
+                except InputError as error:
+                    fault = error
+                    break
+                self._tick()
+                if time is None:
+                    last = True
+                else:
+                    times[count] = time
+                    count += 1
+            if count or last:
+                messages.send(self._channel, messages.chunk_message(count, last=last))
+            if fault is not None:
+                raise fault
+            free -= 1
+            index = (index + 1) % messages.BUFFERS
 
 
 if __name__ == "__main__":
