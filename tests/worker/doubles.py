@@ -185,7 +185,7 @@ class Scene:
             clock=self.clock,
             metrics=self.metrics,
             host="here",
-            troubled=self.troubles.append,
+            troubled=lambda _key, error: self.troubles.append(error),
             suffixes=SUFFIXES,
         )
 

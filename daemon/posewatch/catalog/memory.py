@@ -21,7 +21,7 @@ from posewatch.formats import names
 from posewatch.storage.contract import Entry, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from posewatch.catalog.listing import Listing
     from posewatch.formats.receipt import Receipt
@@ -277,12 +277,22 @@ class Catalog:
 
     # What goes out
 
-    def jobs(self, now: float, limit: int) -> list[Job]:
-        """Up to `limit` videos that may be claimed now, the longest known first."""
+    def jobs(
+        self, now: float, limit: int, held_back: Callable[[str], bool] = lambda _key: False
+    ) -> list[Job]:
+        """The videos that may be claimed now, the longest known first.
+
+        Args:
+            now: the time.
+            limit: how many at most.
+            held_back: which are not to be tried for other reasons.
+        """
         found: list[Job] = []
         for key in self._ready:
             if len(found) >= limit:
                 break
+            if held_back(key):
+                continue
             video = self._videos[key]
             verdict = self.verdict(key, now)
             if verdict.state is not State.WAITING or verdict.why is None or now < video.not_before:
@@ -329,6 +339,10 @@ class Catalog:
     def failed(self) -> int:
         """How many videos have a failure for what they are now."""
         return len(self._failed)
+
+    def open_keys(self) -> Iterable[str]:
+        """The videos that are neither done nor failed."""
+        return self._open
 
     def finished(self, key: str) -> bool:
         """Whether nobody needs the locks of this input: it is done, failed, or gone."""

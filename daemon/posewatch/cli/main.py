@@ -1,7 +1,7 @@
 """The command line: arguments in, tables and progress bars out; what is done is done elsewhere.
 
 Exit status: 0 all went well, 1 something failed (some videos, or the command itself), 2 wrong usage
-or a wrong setting.
+or a wrong setting, 130 interrupted before it was done.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from posewatch.service import build, inspect
 from posewatch.service import show as results
 
 log = logging.getLogger(__name__)
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 app = typer.Typer(
     name="posewatch",
@@ -84,7 +87,9 @@ def run(
         with DrainView(Console(stderr=True)) as view:
             summary = build.drain(settings(), folder, view.show)
         tables.print_summary(summary, Console())
-        raise typer.Exit(0 if summary.failed == summary.unlisted == 0 else 1)
+        if summary.interrupted:
+            raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(1 if summary.failed or summary.unlisted or summary.refused else 0)
     build.serve(settings, folder)
 
 

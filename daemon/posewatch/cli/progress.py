@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from posewatch.service.daemon import Overview
+    from posewatch.service.overview import Overview
 
 
 class Bar:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from posewatch.service.daemon import Overview
     from posewatch.service.inspect import FolderStatus
+    from posewatch.service.overview import Overview
     from posewatch.stages.preview import Summary
 
 LISTED = 20
@@ -104,10 +104,14 @@ def print_summary(summary: Overview, console: Console) -> None:
         words += f"; {summary.frames:,} frames, {summary.frames_per_second:.1f} a second"
     console.print(words, style="red" if summary.failed else "green", highlight=False)
     if summary.unlisted:
-        what = (
-            "1 folder or file" if summary.unlisted == 1 else f"{summary.unlisted} folders or files"
-        )
+        what = _count(summary.unlisted, "folder or file", "folders or files")
         console.print(f"{what} could not be looked at; the log tells which", style="red")
+    if summary.refused:
+        what = _count(summary.refused, "video is", "videos are")
+        console.print(f"{what} where nothing can be written; the log tells why", style="red")
+    if summary.interrupted and summary.waiting:
+        what = _count(summary.waiting, "video is", "videos are")
+        console.print(f"interrupted; {what} left", style="red")
     if summary.failed:
         console.print("posewatch status tells why; posewatch retry forgets failures", style="dim")
 
@@ -117,8 +121,12 @@ def print_forgotten(names: Iterable[str], console: Console) -> None:
     count = 0
     for count, name in enumerate(names, start=1):  # noqa: B007 -- the count is used after the loop
         console.print(Text(shown(name)))
-    what = "1 failure" if count == 1 else f"{count} failures"
+    what = _count(count, "failure", "failures")
     console.print(f"{what} forgotten", style="green" if count else "dim")
+
+
+def _count(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def print_result(summary: Summary, console: Console) -> None:

@@ -36,7 +36,7 @@ from posewatch.claims.claims import Claims, Owner
 from posewatch.claims.observer import Observer
 from posewatch.models.cache import ModelCache
 from posewatch.service import crashes
-from posewatch.service.daemon import Ask, Daemon, Hint, Message, Overview, Parts, Trouble
+from posewatch.service.daemon import Ask, Daemon, Hint, Message, Parts, Trouble
 from posewatch.service.http import HttpServer
 from posewatch.service.notify import Notifier, SilentNotifier, Watchdog, notifier, watchdog_interval
 from posewatch.service.pages import Check, Pages, Readiness
@@ -59,6 +59,8 @@ from posewatch.worker.workshop import Workshop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from posewatch.service.overview import Overview
 
 log = logging.getLogger(__name__)
 
@@ -213,7 +215,7 @@ class _House:
                 clock=clock,
                 metrics=metrics,
                 host=owner.host,
-                troubled=lambda error: self._inbox.put(Trouble(error)),
+                troubled=lambda key, error: self._inbox.put(Trouble(key, error)),
                 suffixes=settings.watch.suffixes,
             )
 

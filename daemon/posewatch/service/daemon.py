@@ -17,29 +17,29 @@ import logging
 import queue
 from dataclasses import dataclass
 from enum import Enum, auto
-from random import Random
 from typing import TYPE_CHECKING
 
-from posewatch.base.backoff import Backoff, Retries
-from posewatch.base.errors import PosewatchError, StorageError, UnavailableError, UnmountedError
+from posewatch.base.errors import PosewatchError, StorageError
 from posewatch.base.logs import fields
-from posewatch.base.metrics import HintSource, Outcome, StorageFault, Success, VideoState
-from posewatch.base.once import Once
+from posewatch.base.metrics import HintSource, Outcome, Success, VideoState
 from posewatch.catalog import Catalog, Held, Rules, State, version_of
-from posewatch.claims.observer import Observer
-from posewatch.claims.survey import SeenLock, hidden_to_sweep, locks_to_sweep, survey
+from posewatch.claims.survey import survey
 from posewatch.formats import names
+from posewatch.service.overview import Overview, Pace
 from posewatch.service.pages import Check, Readiness
+from posewatch.service.sweep import Sweeper
+from posewatch.service.trouble import Troubles
 from posewatch.watch.scan import Scan
 from posewatch.worker.attempt import Ending
 from posewatch.worker.cancel import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from posewatch.base.clock import Clock
     from posewatch.base.metrics import Metrics
     from posewatch.catalog import Job
+    from posewatch.claims.observer import Observer
     from posewatch.config import Settings
     from posewatch.service.notify import Notifier
     from posewatch.service.progress import Progress
@@ -80,54 +80,18 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """The folder refuses a job something; None when that has passed."""
+    """The folder refuses a job something; None when it did not.
 
+    Attributes:
+        key: the video.
+        error: what the folder said.
+    """
+
+    key: str
     error: StorageError | None
 
 
 Message = Ask | Hint | Trouble | Scan | StorageError | Ending
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """Where everything stands, in numbers.
-
-    Attributes:
-        videos: in the folder.
-        done: with results.
-        failed: with a failure.
-        in_flight: worked on here.
-        frames: worked on by this process.
-        frames_per_second: of this process, since its first claim.
-        seconds_left: a guess from the pace so far; None when there is no pace yet.
-        unlisted: folders below the watched one that could not be listed.
-    """
-
-    videos: int = 0
-    done: int = 0
-    failed: int = 0
-    in_flight: int = 0
-    frames: int = 0
-    frames_per_second: float = 0.0
-    seconds_left: float | None = None
-    unlisted: int = 0
-
-    @property
-    def finished(self) -> int:
-        """Done or failed."""
-        return self.done + self.failed
-
-    @property
-    def waiting(self) -> int:
-        """Neither finished nor in flight here."""
-        return self.videos - self.finished - self.in_flight
-
-    def __str__(self) -> str:
-        pace = f", {self.frames_per_second:.1f} frames/s" if self.frames_per_second else ""
-        return (
-            f"{self.in_flight} in flight, {self.waiting} waiting, {self.done} done, "
-            f"{self.failed} failed{pace}"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,19 +152,15 @@ class Daemon:
         self._inbox = inbox
         self._until_idle = until_idle
         self._catalog = Catalog(_rules(settings, runner))
-        self._hidden_observer = Observer()
-        self._once = Once(parts.clock)
-        self._retries = Retries(Backoff(first=1.0, limit=60.0), Random())  # noqa: S311 -- jitter
+        self._troubles = Troubles(parts.clock, parts.metrics)
+        self._sweeper = Sweeper(parts.storage)
+        self._pace = Pace()
         self._next_scan = parts.clock.monotonic()
         self._scanning = False
         self._fresh = False
-        self._hold_until = 0.0
-        self._trouble: StorageError | None = None
         self._scanned = False
         self._stop_at: float | None = None
-        self._first_claim: float | None = None
-        self._finished_here = 0
-        self._frames = 0
+        self._skipped: set[str] = set()
         self._unlisted = 0
         self._reported = -TURN
         self._overview = Overview()
@@ -214,7 +174,7 @@ class Daemon:
 
     def readiness(self) -> Readiness:
         """Whether videos can be worked on."""
-        trouble = self._trouble
+        trouble = self._troubles.error
         folder = "" if trouble is None else str(trouble)
         return Readiness(
             (
@@ -263,9 +223,10 @@ class Daemon:
             if late and len(self._parts.workshop):
                 log.error("jobs hang; their claims are left to go stale")
             return late or not len(self._parts.workshop)
-        idle = self._scanned and self._fresh and not self._scanning
-        nothing_open = self._catalog.open == 0 and not len(self._parts.workshop)
-        return self._until_idle and idle and nothing_open
+        at_work = self._scanning or len(self._parts.workshop) > 0
+        if not self._until_idle or not self._scanned or not self._fresh or at_work:
+            return False
+        return self._catalog.open == self._refused()
 
     def _sleep(self) -> None:
         now = self._parts.clock.monotonic()
@@ -291,13 +252,15 @@ class Daemon:
                 self._take_scan(message, now)
             case Ending():
                 self._take_ending(message, now)
-            case Trouble(error):
-                self._note_trouble(error, now)
+            case Trouble(key, None):
+                self._troubles.passed(key)
+            case Trouble(key, StorageError() as error):
+                self._troubles.note(error, key)
             case StorageError():
-                self._scanning = False
+                self._scanning = self._fresh = False
                 self._next_scan = now + self._interval()
                 self._parts.metrics.scans[Success.FAILED].inc()
-                self._note_trouble(message, now)
+                self._troubles.note(message)
             case Ask.STOP:
                 self._take_stop(now)
             case Ask.RELOAD:
@@ -311,7 +274,7 @@ class Daemon:
         try:
             entry = self._parts.storage.stat(key)
         except StorageError as error:
-            self._note_trouble(error, now)
+            self._troubles.note(error, key)
             return
         if entry is None:
             self._catalog.gone(key)
@@ -325,9 +288,6 @@ class Daemon:
         metrics.hints[HintSource.SCAN].inc()
         metrics.scan_duration.observe(scan.ended - scan.began)
         metrics.scan_files.set(scan.files)
-        if isinstance(self._trouble, UnmountedError | UnavailableError):
-            self._note_trouble(None, now)  # what a scan finds, a scan also finds mended
-        metrics.folder_available.set(1)
         unlisted = [skipped.key for skipped in scan.skipped if skipped.error is not None]
         self._catalog.scanned(scan.listing, now, began=scan.began, unlisted=unlisted)
         for key, version, receipt in scan.receipts:
@@ -345,42 +305,23 @@ class Daemon:
         self._next_scan = max(scan.began + interval, now + scan.ended - scan.began)
         for state in State:
             metrics.videos[VideoState(state)].set(counts[state])
-        for skipped in scan.skipped:
-            if self._once.due(("skipped", skipped.key)):
-                if skipped.error is None:
-                    log.warning("a link that leaves the folder", extra=fields(file=skipped.key))
-                else:
-                    log.warning(
-                        "a folder that cannot be listed",
-                        exc_info=skipped.error,
-                        extra=fields(file=skipped.key),
-                    )
-        self._unlisted = scan.unlisted
+        self._troubles.listed(self._catalog.open_keys())
+        self._tell_skipped(scan)
         if not scan.unlisted:
-            self._sweep(scan, locks)
+            self._sweeper.sweep(scan, locks, self._catalog, self._parts.workshop.keys(), ttl)
 
-    def _sweep(self, scan: Scan, locks: Mapping[str, list[SeenLock]]) -> None:
-        """Remove what the dead have left and nobody needs."""
-        storage = self._parts.storage
-        needed = {*locks, *self._parts.workshop.keys()}
-        try:
-            for lock in locks_to_sweep(
-                dict(locks), lambda key, _record: self._catalog.finished(key), self._catalog.knows
-            ):
-                storage.remove(lock.lock, lock.content)
-                log.info("a lock of the dead was swept", extra=fields(file=lock.lock))
-            for key in hidden_to_sweep(
-                scan.listing.hidden,
-                needed,
-                self._hidden_observer,
-                began=scan.began,
-                ended=scan.listed,
-                ttl=self._settings.claims.ttl,
-            ):
-                storage.sweep(key)
-                log.debug("a leftover was swept", extra=fields(file=key))
-        except StorageError as error:
-            log.debug("sweeping failed; the next scan tries again", exc_info=error)
+    def _tell_skipped(self, scan: Scan) -> None:
+        """Say what a scan has left out, once until it is there again."""
+        for skipped in scan.skipped:
+            if skipped.key in self._skipped:
+                continue
+            told = fields(file=skipped.key)
+            if skipped.error is None:
+                log.warning("ignored, because it leaves the folder", extra=told)
+            else:
+                log.warning("it cannot be looked at", exc_info=skipped.error, extra=told)
+        self._skipped = {skipped.key for skipped in scan.skipped}
+        self._unlisted = scan.unlisted
 
     def _take_ending(self, ending: Ending, now: float) -> None:
         key = ending.job.key
@@ -399,30 +340,12 @@ class Daemon:
         elif ending.outcome is None and ending.error is None and ending.standing is None:
             self._catalog.held_elsewhere(key)
         if ending.error is not None:
-            self._note_trouble(ending.error, now)
+            self._troubles.note(ending.error, key)
         if ending.outcome in {Outcome.DONE, Outcome.FAILED}:
-            self._finished_here += 1
-            self._frames += ending.frames
-            self._note_trouble(None, now)
+            self._pace.finished(ending.frames)
+            self._troubles.passed(key)
         if self._until_idle and self._catalog.open == 0:
             self._next_scan = now
-
-    def _note_trouble(self, error: StorageError | None, now: float) -> None:
-        """The folder refuses something, or does no more."""
-        if error is None:
-            if self._trouble is not None:
-                log.info("the folder works again")
-            self._trouble = None
-            self._retries.succeeded()
-            self._hold_until = now
-            return
-        self._parts.metrics.storage_errors[StorageFault.of(error)].inc()
-        if isinstance(error, UnmountedError):
-            self._parts.metrics.folder_available.set(0)
-        if self._trouble is None or type(self._trouble) is not type(error):
-            log.error("the folder is in trouble; work goes on when it has passed", exc_info=error)
-        self._trouble = error
-        self._hold_until = now + self._retries.failed()
 
     def _take_stop(self, now: float) -> None:
         if self._stop_at is not None:
@@ -436,6 +359,8 @@ class Daemon:
         self._parts.workshop.give_back(Stop.SHUTDOWN, "it had not begun", begun=False)
 
     def _take_reload(self) -> None:
+        if self._stop_at is not None:
+            return
         self._parts.notifier.reloading()
         try:
             self._settings, self._runner = self._parts.reload(self._settings)
@@ -452,13 +377,12 @@ class Daemon:
     def _hand_out(self, now: float) -> None:
         work = self._settings.work
         free = work.videos_in_flight + work.prefetch - len(self._parts.workshop)
-        if free <= 0 or now < self._hold_until:
+        if self._troubles.everything_waits():
             return
-        for job in self._catalog.jobs(now, free):
+        for job in self._catalog.jobs(now, free, self._troubles.holds):
             if job.look_again and not self._rests(job, now):
                 continue
-            if self._first_claim is None:
-                self._first_claim = now
+            self._pace.begin(now)
             self._catalog.taken(job.key)
             self._parts.workshop.start(job, self._runner)
 
@@ -467,7 +391,7 @@ class Daemon:
         try:
             entry = self._parts.storage.stat(job.key)
         except StorageError as error:
-            self._note_trouble(error, now)
+            self._troubles.note(error, job.key)
             return False
         if entry is None:
             self._catalog.gone(job.key)
@@ -485,28 +409,31 @@ class Daemon:
         self._reported = now
         self._overview = self._count(now)
         self._parts.metrics.videos_in_flight.set(self._overview.in_flight)
-        trouble = self._trouble
+        trouble = self._troubles.error
         self._parts.notifier.status(str(trouble) if trouble is not None else str(self._overview))
         self._parts.show(self._overview)
 
     def _count(self, now: float) -> Overview:
         running = [p for p in self._parts.heart.progress().values() if p is not None]
-        frames = self._frames + sum(p.frames for p in running)
-        elapsed = now - self._first_claim if self._first_claim is not None else 0.0
-        videos = len(self._catalog)
-        unfinished = self._catalog.open
-        parts = sum(min(p.frames / p.total, 1.0) for p in running if p.total)
-        pace = (self._finished_here + parts) / elapsed if elapsed > 0 else 0.0
+        videos, unfinished, failed = len(self._catalog), self._catalog.open, self._catalog.failed
         return Overview(
             videos=videos,
-            done=videos - unfinished - self._catalog.failed,
-            failed=self._catalog.failed,
+            done=videos - unfinished - failed,
+            failed=failed,
             in_flight=len(self._parts.workshop),
-            frames=frames,
-            frames_per_second=frames / elapsed if elapsed > 0 else 0.0,
-            seconds_left=max(unfinished - parts, 0.0) / pace if pace > 0 else None,
+            frames=self._pace.frames(running),
+            frames_per_second=self._pace.frames_per_second(running, now),
+            seconds_left=self._pace.seconds_left(unfinished, running, now),
             unlisted=self._unlisted,
+            refused=self._refused(),
+            interrupted=self._stop_at is not None,
         )
+
+    def _refused(self) -> int:
+        """How many open videos cannot be written beside, for all that was tried."""
+        if self._troubles.error is None:
+            return 0
+        return sum(self._troubles.given_up(key) for key in self._catalog.open_keys())
 
 
 def _rules(settings: Settings, runner: Runner) -> Rules:

@@ -88,7 +88,7 @@ class Attempt:
             receipt_key=job.receipt_key,
             ours=runner.recipe.ours,
             clock=runner.clock,
-            troubled=runner.troubled,
+            troubled=lambda error: runner.troubled(job.key, error),
             suffixes=runner.suffixes,
         )
 

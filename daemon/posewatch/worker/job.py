@@ -59,7 +59,7 @@ class Runner:
         clock: the time.
         metrics: the numbers.
         host: the name of this machine, for receipts.
-        troubled: told of each passing trouble with the folder, and None when it is over.
+        troubled: told which video has which passing trouble with the folder; None when it is over.
         suffixes: name endings of videos.
     """
 
@@ -73,7 +73,7 @@ class Runner:
     clock: Clock
     metrics: Metrics
     host: str
-    troubled: Callable[[StorageError | None], None]
+    troubled: Callable[[str, StorageError | None], None]
     suffixes: tuple[str, ...]
 
     def run(self, job: Job, cancellation: Cancellation) -> Ending:
