@@ -41,17 +41,17 @@ class Case:
 
     Attributes:
         mode: of Holistic, on both sides.
-        batch: frames that ours is given at once; MediaPipe takes one at a time.
+        batch: frames that ours is given at once ("by"); MediaPipe takes one at a time.
     """
 
     mode: str
     batch: int
 
     def __str__(self) -> str:
-        return f"{self.mode}, {self.batch} at once"
+        return f"{self.mode} by {self.batch}"
 
 
-CASES = (Case("static", 1), Case("static", 8), Case("tracking", 1))
+CASES = tuple(Case(mode, batch) for mode in ("static", "tracking") for batch in (1, 8))
 
 
 @dataclass(slots=True)

@@ -133,5 +133,5 @@ def test_tracking_left_to_itself_stays_near_mediapipe(
 
     pose = golden["pose_landmarks"]
     assert np.isnan(result.frames[:, 0, 0]).tolist() == np.isnan(pose[:, 0, 0]).tolist()
-    assert distances(result, pose, "pose_landmarks").mean() <= 0.02
+    assert distances(result, pose, "pose_landmarks").mean() <= 0.03
     assert distances(result, golden["face_landmarks"], "face_landmarks").mean() <= 0.002

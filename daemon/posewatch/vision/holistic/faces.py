@@ -65,7 +65,7 @@ def landmarks(
     )
     return [
         region.to_image(tensor.reshape(COUNT, 3) / networks.FACE_LANDMARK.size)
-        if present.item() > 0  # a logit
+        if present[0] > 0  # a logit
         else None
         for tensor, present, (_, region) in zip(tensors, presence, places, strict=True)
     ]

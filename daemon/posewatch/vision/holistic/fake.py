@@ -112,8 +112,7 @@ def _face_landmark(seen: NDArray[np.bool_]) -> tuple[NDArray[np.floating], ...]:
     points = np.stack([0.5 + 0.3 * np.cos(turn), 0.5 + 0.35 * np.sin(turn), 0 * turn], axis=1)
     points[33, :2], points[263, :2] = (0.4, 0.4), (0.6, 0.4)
     points *= networks.FACE_LANDMARK.size
-    tensors = np.tile(points.reshape(1, 1, 1, -1), (len(seen), 1, 1, 1))
-    return tensors, np.where(seen, _SURE, -_SURE).reshape(-1, 1, 1, 1)
+    return np.tile(points.ravel(), (len(seen), 1)), np.where(seen, _SURE, -_SURE)[:, None]
 
 
 _ANSWERS: dict[str, Callable[[NDArray[np.bool_]], tuple[NDArray[np.floating], ...]]] = {
