@@ -190,9 +190,10 @@ class Daemon:
 
     def run(self) -> Overview:
         """Turn until asked to stop, or idle where that was asked for."""
+        self.turn()
         while not self._over():
-            self.turn()
             self._sleep()
+            self.turn()
         self._report(self._parts.clock.monotonic())
         return self._overview
 
