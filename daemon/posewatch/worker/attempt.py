@@ -120,8 +120,9 @@ class Attempt:
                 self.job.version.size, self._cancellation.check
             ) as folder:
                 copy = self._fetch(folder)
-                if done is not None and self._only_touched(done, folder):
-                    return self._renewed(done)
+                old = done.receipt if done is not None else None
+                if old is not None and self._only_touched(old, folder):
+                    return self._renewed(old)
                 made = self._make(copy, folder)
                 results = {
                     names.stem(self.job.key) + suffix: path for suffix, path in made.results.items()
@@ -179,31 +180,25 @@ class Attempt:
         self._spent(Stage.FETCH, time.perf_counter() - begun)
         return copy
 
-    def _only_touched(self, done: Standing, folder: Path) -> bool:
-        """Whether the receipt is right but for the version: copying a folder changes its times."""
-        found = done.receipt
+    def _only_touched(self, old: Receipt, folder: Path) -> bool:
+        """Whether a receipt is right but for the version: copying a folder changes its times."""
         return (
-            found is not None
-            and found.outcome == "done"
-            and found.input.name == names.split(self.job.key)[1]
-            and found.input.sha256 == self._sha256
-            and found.recipe.hash == self._runner.recipe.id.hash
-            and self._publisher.intact(done, folder)
+            old.outcome == "done"
+            and old.input.name == names.split(self.job.key)[1]
+            and old.input.sha256 == self._sha256
+            and old.recipe.hash == self._runner.recipe.id.hash
+            and self._publisher.intact(old, folder)
         )
 
-    def _renewed(self, done: Standing) -> Ending:
+    def _renewed(self, old: Receipt) -> Ending:
         """A receipt with the same results for the new version."""
-        standing = self._publish({}, lambda _records: self._renew(done))
-        self.log.info("only its time was changed; the results stand")
-        return Ending(self.job, Outcome.DONE, standing=standing)
-
-    def _renew(self, done: Standing) -> Receipt:
         fresh = self._receipt(())
-        if done.receipt is None:
-            return fresh
-        return done.receipt.model_copy(
+        renewed = old.model_copy(
             update={"input": fresh.input, "attempt": fresh.attempt, "nonce": fresh.nonce}
         )
+        standing = self._publish({}, lambda _records: renewed)
+        self.log.info("only its time was changed; the results stand")
+        return Ending(self.job, Outcome.DONE, standing=standing)
 
     def _make(self, copy: Path, folder: Path) -> Made:
         """Run the recipe, as often as its decoder may crash."""

@@ -143,20 +143,18 @@ class Publisher:
                 return False
         return True
 
-    def intact(self, standing: Standing, folder: Path) -> bool:
+    def intact(self, found: Receipt, folder: Path) -> bool:
         """Whether the results that a receipt names are there with their very digests.
 
         Args:
-            standing: the receipt.
+            found: the receipt.
             folder: a local one, for copies.
         """
-        if standing.receipt is None or not self._whole(standing.receipt):
-            return False
         copy = folder / "found"
-        for result in standing.receipt.results:
+        for result in found.results:
             key = names.split(self.input_key)[0] + result.name
             entry = self.storage.stat(key)
-            if entry is None or entry.version is None:
+            if entry is None or entry.version is None or entry.version.size != result.size:
                 return False
             try:
                 digest = self.storage.fetch(key, entry.version, copy, lambda _bytes: None)
