@@ -40,7 +40,6 @@ from posewatch.claims import survey
 from posewatch.claims.claims import Busy, Claims, Owner
 from posewatch.claims.names import lock_key, parse_lock
 from posewatch.claims.observer import Observer
-from posewatch.claims.record import decode as decode_lock
 from posewatch.claims.record import nonce_of
 from posewatch.formats import names, receipt
 from posewatch.formats.receipt import FailureRecord, InputRecord, Receipt, RecipeRecord
@@ -260,6 +259,8 @@ class World:
                 assert nonce not in self.removed, f"I6: {lock} came back"
                 if known is not None:
                     self.removed.add(known.nonce or "")
+                    alive = worker is not None and now - known.changed < TTL
+                    assert not alive, f"I5: {lock} of {known.by} was replaced"
                 self._taken_over(lock, now)
                 by = worker.name if worker is not None else None
                 self.locks[lock] = Seen(content, nonce, now, by)
@@ -361,16 +362,16 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._go, self._stands = threading.Semaphore(0), threading.Semaphore(0)
         self._error: BaseException | None = None
-        self._storage: Storage
+        self.storage: Storage
         if world.posix:
             files = Unsynced()
-            self._storage = PosixStorage(world.folder, files)
+            self.storage = PosixStorage(world.folder, files)
             files.hook = self._hook
         else:
-            self._storage = FaultyStorage(world.memory, self._hook)
+            self.storage = FaultyStorage(world.memory, self._hook)
         self._observer, self._hidden = Observer(), Observer()
         self._claims = Claims(
-            self._storage, self.clock, Owner(name, len(name), "boot"), TTL, self._observer
+            self.storage, self.clock, Owner(name, len(name), "boot"), TTL, self._observer
         )
         self._local = world.scratch / f"{len(world.workers)}"
         self._local.mkdir()
@@ -478,34 +479,34 @@ class Worker:
 
     def sweep(self) -> None:
         began = self.clock.monotonic()
-        keys = {e.key: e.version for e in self._storage.scan(lambda _key: False)}
+        keys = {e.key: e.version for e in self.storage.scan(lambda _key: False)}
         locks: dict[str, bytes] = {}
         for key in keys:
             if parse_lock(key) is not None:
                 with suppress(MissingError):
-                    locks[key] = self._storage.read(key)
+                    locks[key] = self.storage.read(key)
         ended = self.clock.monotonic()
         held = survey.survey(self._observer, locks, began=began, ended=ended, ttl=TTL)
         for lock in survey.locks_to_sweep(held, self._finished, lambda key: key in keys):
             with suppress(ChangedError):
-                self._storage.remove(lock.lock, lock.content)
+                self.storage.remove(lock.lock, lock.content)
         hidden = {key: version for key, version in keys.items() if is_hidden(key)}
         for key in survey.hidden_to_sweep(
             hidden, held, self._hidden, began=began, ended=ended, ttl=TTL
         ):
-            self._storage.sweep(key)
+            self.storage.sweep(key)
 
     def _finished(self, key: str, record: object) -> bool:  # noqa: ARG002 -- it is the newest
         try:
-            found = receipt.decode(self._storage.read(names.receipt_key(key)))
-            entry = self._storage.stat(key)
+            found = receipt.decode(self.storage.read(names.receipt_key(key)))
+            entry = self.storage.stat(key)
         except MissingError:
             return False
         return found is not None and entry is not None and self.settled(found, entry.version)
 
     def work(self, key: str = KEY) -> None:
         """One job, if there is one."""
-        entry = self._storage.stat(key)
+        entry = self.storage.stat(key)
         assert entry is not None
         job = f"{entry.version} {self.world.recipe}"
         standing = self._publisher(key, None).standing()
@@ -540,7 +541,7 @@ class Worker:
         try:
             refuse(claim)
             made = self._local / "made"
-            self._storage.fetch(key, version, self._local / "input", lambda _count: None)
+            self.storage.fetch(key, version, self._local / "input", lambda _count: None)
             if claim.beat(1, 2) is not None:
                 return False
             video = (self._local / "input").read_bytes()
@@ -557,13 +558,13 @@ class Worker:
             return False
         same = (found.input.size, found.input.tag) == (version.size, version.tag)
         whole = found.failure is not None or all(
-            self._storage.stat(f"talks/{result.name}") is not None for result in found.results
+            self.storage.stat(f"talks/{result.name}") is not None for result in found.results
         )
         return same and found.recipe.hash == self.world.recipe and whole
 
     def _publisher(self, key: str, claim: Claim | None) -> Publisher:
         return Publisher(
-            storage=self._storage,
+            storage=self.storage,
             claim=claim,
             input_key=key,
             receipt_key=names.receipt_key(key),
@@ -624,13 +625,3 @@ def watch(world: World, claim: Claim) -> None:
 
     claim.beat = watched_beat
     claim.check = watched_check
-
-
-def holder(world: World, key: str = KEY) -> str | None:
-    """Who holds the newest lock."""
-    newest = None
-    for attempt in range(1, 9):
-        content = world.peek(lock_key(key, attempt))
-        if content is not None and (record := decode_lock(content)) is not None:
-            newest = record.host
-    return newest

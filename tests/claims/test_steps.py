@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from claims import play
 from claims.play import KEY, MAX_ATTEMPTS, TTL, Worker, World, result_key
+from posewatch.claims.claim import Claim
 from posewatch.claims.names import lock_key
+from posewatch.formats.names import receipt_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from posewatch.storage.faulty import Operation
 
 
 def fresh(world: World) -> None:
@@ -45,6 +50,13 @@ def watches_the_living(world: World) -> None:
 def tries_at_once(world: World) -> None:
     rival = Worker(world, "rival", skew=1e6)
     rival.run(rival.tend)
+
+
+def begins_and_stands(world: World) -> None:
+    """The rival holds the claim, if that is to be had."""
+    rival = Worker(world, "rival")
+    rival.start(rival.work)
+    rival.step_until(lambda _worker: lock_key(KEY, 1) in world.locks)
 
 
 def finishes(world: World) -> None:
@@ -91,6 +103,7 @@ def user_deletes_the_result(world: World) -> None:
 
 RIVALS = [
     watches_the_living,
+    begins_and_stands,
     tries_at_once,
     finishes,
     finishes_and_more,
@@ -161,6 +174,19 @@ def test_a_rival_while_the_machine_is_suspended(
     Case(begin, rival, asleep=True).run(playground)
 
 
+@pytest.mark.parametrize("rival", [finishes, finishes_and_more, takes_over_and_stands])
+@pytest.mark.parametrize("begin", [fresh, replaced])
+def test_a_worker_that_sees_no_newer_locks_does_no_harm(
+    playground: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    begin: Callable[[World], None],
+    rival: Callable[[World], None],
+) -> None:
+    monkeypatch.setattr(Claim, "find_higher", lambda _self: None)
+    monkeypatch.setattr(play, "watch", lambda _world, _claim: None)
+    Case(begin, rival, asleep=True).run(playground)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rival", RIVALS)
 @pytest.mark.parametrize("begin", [fresh, replaced])
@@ -218,3 +244,31 @@ def test_a_job_that_kills_its_workers_ends_as_a_failure(playground: Path) -> Non
         assert found.failure is not None
         assert found.attempt == MAX_ATTEMPTS + 1
         assert world.listed() == {KEY, "talks/a.posewatch.json"}
+
+
+def test_the_order_of_publishing(playground: Path) -> None:
+    """Everything is staged, then the claim is checked, then the receipt comes last."""
+    with World(playground / "world", posix=False) as world:
+        world.put()
+        owner, order = Worker(world, "owner"), list[tuple[str, str]]()
+        stand = owner.storage.hook
+
+        def hook(operation: Operation) -> None:
+            if not operation.after:
+                order.append((operation.name, operation.target))
+            stand(operation)
+
+        owner.storage.hook = hook
+        owner.run(owner.work)
+        receipt = receipt_key(KEY)
+        begin = order.index(("add", result_key(KEY)))
+        end = order.index(("publish", receipt))
+        assert order[begin : end + 1] == [
+            ("add", result_key(KEY)),
+            ("add", receipt),
+            ("overwrite", lock_key(KEY, 1)),
+            ("stat", lock_key(KEY, 2)),
+            ("publish", result_key(KEY)),
+            ("publish", receipt),
+        ]
+        assert not any(name in {"add", "publish"} for name, _target in order[end + 1 :])

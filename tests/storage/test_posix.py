@@ -397,3 +397,91 @@ def test_a_file_system_without_links_is_named(root: Path) -> None:
         with pytest.raises(UnsupportedError, match="link"):
             hooked(root, Once("link", fail(number))).create("a.lock", b"mine")
     assert not (root / "a.lock").exists()
+
+
+# --- what a server and a disk are asked, and when
+
+
+def recorded(root: Path) -> tuple[PosixStorage, list[tuple[str, str]]]:
+    order: list[tuple[str, str]] = []
+    files = HookedFiles()
+    storage = PosixStorage(root, files)
+    files.hook = lambda op: None if op.after else order.append((op.name, Path(op.target).name))
+    return storage, order
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_result_is_on_the_disk_before_it_has_its_name(root: Path, *, replace: bool) -> None:
+    (root / RESULT).write_bytes(b"old")
+    storage, order = recorded(root)
+    entry = storage.stat(RESULT)
+    assert entry is not None
+    if not replace:
+        (root / RESULT).unlink()
+    area = storage.stage("t1", VIDEO)
+    area.add(RESULT, b"result")
+    area.publish(RESULT, entry.version if replace else None)
+    step = "rename" if replace else "link"
+    named = order.index((step, "0042.npz"))
+    names = [name for name, _target in order]
+    assert "write" in names[: names.index("fsync")]
+    assert names.index("fsync") < named
+    assert names[named:] == [step, "open", "fsync", "close"]
+    assert order[named + 1] == ("open", "talks")
+
+
+def test_a_version_is_asked_for_by_opening_the_file(root: Path) -> None:
+    storage, order = recorded(root)
+    storage.stat(VIDEO)
+    assert [name for name, _target in order] == ["lstat", "stat", "open", "fstat", "close"]
+
+
+def test_a_file_that_may_not_be_opened_has_a_version_too(root: Path) -> None:
+    storage = hooked(root, Once("open", fail(errno.EACCES)))
+    entry = storage.stat(VIDEO)
+    assert entry is not None
+    assert entry.version is not None
+    assert entry.version.size == len(b"a video")
+
+
+@pytest.mark.parametrize("name", ["read", "stat", "fence"])
+def test_nothing_is_missing_before_its_directory_was_opened(root: Path, name: str) -> None:
+    """An NFS client may remember for 30 s that there was no such file."""
+    path = str(root / staging_key(VIDEO)) if name == "fence" else str(root / "talks/a.lock")
+    appeared = False
+    order: list[str] = []
+
+    def hook(operation: Operation) -> None:
+        nonlocal appeared
+        if operation.after:
+            return
+        if operation.name == "open" and operation.target == str(root / "talks"):
+            appeared = True
+        elif operation.target == path and not appeared:
+            raise FileNotFoundError(errno.ENOENT, "remembered")
+        elif operation.target == path:
+            order.append(operation.name)
+
+    storage = PosixStorage(root, HookedFiles(hook))
+    (root / "talks/a.lock").write_bytes(b"theirs")
+    rival = PosixStorage(root).stage("t1", VIDEO)
+    rival.add(RESULT, b"mine")
+    if name == "read":
+        assert storage.read("talks/a.lock") == b"theirs"
+    elif name == "stat":
+        assert storage.stat("talks/a.lock") is not None
+    else:
+        storage.fence([], VIDEO)
+        with pytest.raises(FencedError):
+            rival.publish(RESULT, None)
+    assert order
+
+
+def test_closing_an_area_removes_its_files(root: Path) -> None:
+    """An NFS client may hold the handle of a file, and link that: it must not exist any more."""
+    area = PosixStorage(root).stage("t1", VIDEO)
+    area.add(RESULT, b"mine")
+    (staged,) = (root / staging_key(VIDEO) / "t1").iterdir()
+    with staged.open("rb") as handle:
+        PosixStorage(root).fence(["t1"], VIDEO)
+        assert os.fstat(handle.fileno()).st_nlink == 0
