@@ -117,30 +117,23 @@ def status(
 def retry(
     folder: Folder,
     names: Annotated[
-        list[str] | None, typer.Argument(help="Videos, as status names them; default: all.")
+        list[str] | None,
+        typer.Argument(help="Videos, as status names them, or paths; default: all failures."),
     ] = None,
     config_file: ConfigFile = None,
 ) -> None:
     """Forget failures, so that the videos are tried again."""
     storage, _ = build.open_folder(folder, config_file)
-    wanted = [_inside(folder, name) for name in names or []]
-    forgotten = inspect.forget_failures(storage, wanted)
-    tables.print_forgotten(forgotten, Console())
-    missing = sorted(set(wanted) - set(forgotten))
-    if missing:
-        raise PosewatchError(
-            f"no failure is recorded for {', '.join(tables.shown(name) for name in missing)}"
-        )
-
-
-def _inside(folder: Path, name: str) -> str:
-    """The key that is meant: relative to the folder, or a path to the file in it."""
-    path = Path(name)
-    root = folder.resolve()
-    for candidate in (path, Path.cwd() / path):
-        if candidate.is_absolute() and candidate.parent.resolve().is_relative_to(root):
-            return os.fspath(candidate.parent.resolve().joinpath(candidate.name).relative_to(root))
-    return name
+    asked = {name: inspect.meant(folder, name, Path.cwd()) for name in names or []}
+    forgotten = inspect.forget_failures(storage, asked or None)
+    tables.print_forgotten(forgotten.names, Console())
+    for error in forgotten.refused:
+        _complain(error)
+    if forgotten.missing:
+        missing = ", ".join(tables.shown(name) for name in forgotten.missing)
+        raise PosewatchError(f"no failure is recorded for {missing}")
+    if forgotten.refused:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -66,8 +66,13 @@ def print_status(status: FolderStatus, console: Console, *, everything: bool) ->
                 why.append(f"\n{shown(failure.hint)}", style="dim")
             table.add_row(Text(shown(failure.name)), why)
         _print(table, len(status.failed), limit, console)
-    for title, names in (("Waiting", status.waiting), ("Done", status.done)):
-        if names and (everything or title == "Waiting"):
+    lists = {
+        "Waiting": status.waiting,
+        "Done": status.done if everything else [],
+        "Could not be looked at": status.unlisted,
+    }
+    for title, names in lists.items():
+        if names:
             table = _table(title)
             for name in names[:limit]:
                 table.add_row(Text(shown(name)))

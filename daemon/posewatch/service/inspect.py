@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from posewatch.base.errors import ChangedError
+from posewatch.base.errors import ChangedError, DeniedError, MissingError
 from posewatch.catalog import Catalog, Held, Rules, State
 from posewatch.claims.names import parse_lock
 from posewatch.claims.record import LockRecord, decode
@@ -14,7 +16,8 @@ from posewatch.formats import names, receipt
 from posewatch.watch.scan import FolderReader, Scan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from posewatch.base.clock import Clock
     from posewatch.formats.receipt import Receipt
@@ -68,6 +71,7 @@ class FolderStatus:
         claimed: worked on somewhere.
         done: with results.
         failed: with a failure.
+        unlisted: folders and files that could not be looked at: there may be more videos.
         frames: frames in all results.
         footage_seconds: playing time of all videos that are done.
     """
@@ -76,6 +80,7 @@ class FolderStatus:
     claimed: list[Claimed] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)
     frames: int = 0
     footage_seconds: float = 0.0
 
@@ -129,7 +134,8 @@ def folder_status(
             failed.append(_failed(key, content))
         else:
             waiting.append(key)
-    return FolderStatus(waiting, claimed, done, failed, frames, footage)
+    unlisted = sorted(skipped.key for skipped in scan.skipped if skipped.error is not None)
+    return FolderStatus(waiting, claimed, done, failed, unlisted, frames, footage)
 
 
 def _claimed(key: str, holder: LockRecord | None, now: float) -> Claimed:
@@ -151,7 +157,7 @@ def _claimed(key: str, holder: LockRecord | None, now: float) -> Claimed:
 def _seconds_since(moment: str, now: float) -> float:
     try:
         return round(now - datetime.fromisoformat(moment).timestamp(), 1)
-    except ValueError:  # somebody's hands
+    except (ValueError, OverflowError):  # somebody's hands
         return 0.0
 
 
@@ -172,31 +178,86 @@ def _holders(scan: Scan) -> dict[str, LockRecord | None]:
     return {key: decode(content) for key, (_, content) in newest.items()}
 
 
-def forget_failures(storage: Storage, only: Iterable[str]) -> list[str]:
-    """Remove the recorded failures, so that the videos are tried again.
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What came of forgetting failures.
+
+    Attributes:
+        names: the inputs whose failure was removed.
+        missing: what was asked for and has no failure.
+        refused: receipts that may not be read or removed, and why.
+    """
+
+    names: list[str]
+    missing: list[str]
+    refused: list[DeniedError]
+
+
+def forget_failures(storage: Storage, asked: Mapping[str, Sequence[str]] | None) -> Forgotten:
+    """Remove recorded failures, so that the videos are tried again.
 
     Args:
         storage: the folder.
-        only: the inputs; empty for all of them.
+        asked: for each name that was given the inputs that it may mean, the likeliest first
+            (`meant`); None for every failure in the folder.
 
-    Returns:
-        The inputs whose failure was removed.
+    Raises:
+        StorageError: the folder could not be read.
     """
-    wanted = set(only)
-    forgotten = []
-    for entry in storage.scan(lambda _key: False):
-        if not names.is_receipt(entry.key):
-            continue
-        content = storage.read(entry.key)
-        failure = receipt.decode(content)
-        if failure is None or failure.outcome != "failed":
-            continue
-        key = names.split(entry.key)[0] + failure.input.name
-        if wanted and key not in wanted:
-            continue
-        try:
-            storage.remove(entry.key, content)
-        except ChangedError:  # a daemon was quicker: it is another receipt now
-            continue
-        forgotten.append(key)
-    return sorted(forgotten)
+    forgotten: list[str] = []
+    refused: list[DeniedError] = []
+    missing: list[str] = []
+    if asked is None:
+        # A list, since what is removed while the folder is listed may confuse the listing.
+        for key in [e.key for e in storage.scan(lambda _key: False) if names.is_receipt(e.key)]:
+            _forget(storage, key, None, forgotten, refused)
+    for name, keys in (asked or {}).items():
+        places = [(k, at) for k in keys for at in (names.receipt_key(k), names.refusal_key(k))]
+        if not any(_forget(storage, at, key, forgotten, refused) for key, at in places):
+            missing.append(name)
+    return Forgotten(sorted(forgotten), missing, refused)
+
+
+def _forget(
+    storage: Storage,
+    receipt_key: str,
+    key: str | None,
+    forgotten: list[str],
+    refused: list[DeniedError],
+) -> bool:
+    """Remove a failure, if there is one and it is about `key`; whether there was."""
+    try:
+        content = storage.read(receipt_key)
+        found = receipt.decode(content)
+        if found is None or found.outcome != "failed":
+            return False
+        about = names.split(receipt_key)[0] + found.input.name
+        if key not in {None, about}:
+            return False
+        storage.remove(receipt_key, content)
+    except (MissingError, ChangedError):  # a daemon was quicker: it is another receipt now
+        return False
+    except DeniedError as error:
+        refused.append(error)
+        return True
+    forgotten.append(about)
+    return True
+
+
+def meant(folder: Path, name: str, cwd: Path) -> list[str]:
+    """The inputs that a name on a command line may mean.
+
+    Args:
+        folder: the watched one.
+        name: as `posewatch status` tells it, or a path to the file.
+        cwd: what that path is relative to.
+    """
+    found = []
+    told = posixpath.normpath(name)
+    if not told.startswith(("/", "..")):
+        found.append(told)
+    path, root = cwd / name, folder.resolve()
+    parent = path.parent.resolve()  # not the file itself, which may be a link
+    if parent.is_relative_to(root):
+        found.append(os.fspath((parent / path.name).relative_to(root)))
+    return list(dict.fromkeys(found))
