@@ -110,8 +110,10 @@ user=$1 home=$2
 shift 2
 mount -t proc proc "$ROOT/proc"
 mount -t tmpfs -o mode=755 tmpfs "$ROOT/dev"
-mkdir "$ROOT/dev/shm"
+mkdir "$ROOT/dev/shm" "$ROOT/dev/pts"
 mount -t tmpfs tmpfs "$ROOT/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$ROOT/dev/pts"
+ln -s pts/ptmx "$ROOT/dev/ptmx"
 ln -s /proc/self/fd "$ROOT/dev/fd"
 for node in null zero full random urandom; do
     touch "$ROOT/dev/$node"

@@ -23,7 +23,7 @@ FAKE_PIP = """
 import json, os, pathlib, shutil, signal, sys, sysconfig, zipfile
 if "--version" in sys.argv:
     sys.exit(0)
-print("the reason")
+print("the reason", flush=True)
 log = pathlib.Path(os.environ["FAKE_PIP_LOG"])
 log.write_text(log.read_text() + json.dumps(sys.argv[1:]) + "\\n")
 if "--no-index" in sys.argv:

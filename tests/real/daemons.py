@@ -388,11 +388,13 @@ def digest(path: Path) -> str:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """The sha256 of each video below a folder, by its key."""
+    """The sha256 of each video below a folder that we may read, by its key."""
     return {
         os.fspath(path.relative_to(folder)): digest(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and names.is_input(path.name, (".mp4", ".mov", ".mkv", ".webm"))
+        if path.is_file()
+        and os.access(path, os.R_OK)
+        and names.is_input(path.name, (".mp4", ".mov", ".mkv", ".webm"))
     }
 
 

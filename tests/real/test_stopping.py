@@ -65,10 +65,11 @@ def test_what_cannot_be_finished_is_given_back_to_the_next_daemon(
 
 def test_a_video_that_had_not_begun_is_given_back_at_once(folder: Path, fleet: Fleet) -> None:
     begun = make_video(folder / "a.mp4", frames=100)
-    waiting = make_video(folder / "b.mp4", frames=LONG)
+    late = make_video(folder.parent / "b.mp4", frames=LONG)
     settings = {**PATIENT, "work": {"videos_in_flight": 1, "prefetch": 1, "grace": 60.0}}
     daemon = fleet.daemon(folder, settings).start()
     _working(daemon, begun)
+    waiting = late.rename(folder / late.name)
     daemon.says("claimed", video=waiting.name)
     daemon.send(signal.SIGTERM)
     daemon.says("given back", video=waiting.name)
