@@ -54,11 +54,15 @@ def test_at_the_edge_there_is_nothing_beyond() -> None:
     np.testing.assert_allclose(move(1.5, 1.5, heat((0, 0, 5.0), (2, 4, 5.0))), [1, 2], atol=1e-6)
 
 
-@given(st.floats(-200, 200), st.floats(-200, 200))
-def test_a_point_outside_of_the_map_stays(x: float, y: float) -> None:
-    maps = np.full((64, 64, 1), 5.0, np.float32)
-    inside = 0 <= x < 64 and 0 <= y < 64
-    assert (move(x, y, maps) == (np.array([x, y]) / 64 * 64).tolist()) is not inside
+outside = st.one_of(st.floats(-200, -1e-9), st.floats(64, 200))
+anywhere = st.floats(-200, 200)
+
+
+@given(st.one_of(st.tuples(outside, anywhere), st.tuples(anywhere, outside)))
+def test_a_point_outside_of_the_map_stays(point: tuple[float, float]) -> None:
+    warm = np.full((64, 64, 1), 5.0, np.float32)
+    before = np.array([point]) / 64
+    np.testing.assert_array_equal(refined(before, warm), before)
 
 
 def test_each_point_has_its_own_map_and_further_maps_are_ignored() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posewatch.vision.holistic import regions
+from posewatch.vision.holistic import faces, hands, regions
 from posewatch.vision.holistic.regions import Region, TrackingLimits
 
 coordinates = st.floats(-3000, 3000)
@@ -142,6 +142,25 @@ CENTRE = np.array([[500.0, 250]])
 )
 def test_a_tracked_region_must_be_near_the_found_one(tracked: Region, kept: bool) -> None:  # noqa: FBT001 - a case
     assert regions.follows(tracked, CENTRE, FOUND, LIMITS) is kept
+
+
+@pytest.mark.parametrize(
+    ("limits", "angle", "shift", "scale", "inset"),
+    [(hands.LIMITS, 40, 0.2, 0.4, 0.1), (faces.LIMITS, 15, 0.1, 0.3, 0.2)],
+)
+def test_the_limits_of_hands_and_faces(
+    limits: TrackingLimits, *, angle: float, shift: float, scale: float, inset: float
+) -> None:
+    """As MediaPipe's graph configures them."""
+    for part, kept in ((0.99, True), (1.01, False)):
+        edge = np.array([[500 + 100 * part * (1 - inset), 250]])
+        assert regions.follows(FOUND, edge, FOUND, limits) is kept
+        for tracked in (
+            Region(500, 250, 200, math.radians(angle * part)),
+            Region(500 + 200 * shift * part, 250, 200, 0),
+            Region(500, 250, 200 * (1 + scale * part), 0),
+        ):
+            assert regions.follows(tracked, CENTRE, FOUND, limits) is kept
 
 
 def test_nearness_is_measured_along_the_found_region_s_edges() -> None:
