@@ -6,6 +6,7 @@ or a wrong setting, 130 interrupted before it was done.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -38,7 +39,9 @@ app = typer.Typer(
 )
 app.add_typer(models.app, name="models", help="The models on this machine.")
 
-Folder = Annotated[Path, typer.Argument(help="The watched folder.", show_default=False)]
+Folder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="The watched folder.", show_default=False)
+]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Settings in TOML.", show_default=False)
 ]
@@ -62,7 +65,8 @@ def common(
 @app.command()
 def run(
     folder: Annotated[
-        Path | None, typer.Argument(help="The folder to watch.", show_default=False)
+        Path | None,
+        typer.Argument(metavar="[FOLDER]", help="The folder to watch.", show_default=False),
     ] = None,
     config_file: ConfigFile = None,
     until_idle: Annotated[
@@ -118,7 +122,11 @@ def retry(
     folder: Folder,
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Videos, as status names them, or paths; default: all failures."),
+        typer.Argument(
+            metavar="[NAME]...",
+            help="Videos, as status names them, or paths; default: all failures.",
+            show_default=False,
+        ),
     ] = None,
     config_file: ConfigFile = None,
 ) -> None:
@@ -138,7 +146,7 @@ def retry(
 
 @app.command()
 def show(
-    result: Annotated[Path, typer.Argument(help="A .npz that posewatch made.")],
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="A .npz that posewatch made.")],
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Draw it: a .mp4 or a .png.", show_default=False),
@@ -166,12 +174,18 @@ def show(
 def main() -> None:
     """The `posewatch` command."""
     try:
-        app()
+        app(prog_name="posewatch")
     except (SettingsError, ModelError) as error:
         _complain(error)
         sys.exit(2)
     except PosewatchError as error:
         _complain(error)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EIO} or error.filename is not None:
+            raise
+        # Nothing else writes without a name.
+        _complain(PosewatchError(f"could not write the output: {error.strerror}"))
         sys.exit(1)
 
 

