@@ -50,6 +50,8 @@ def test_a_video_is_known_by_its_suffix(key: str) -> None:
     [
         ".mp4",
         "talks/.a.mp4",  # rsync, macOS
+        ".~tmp~/a.mp4",  # rsync --delay-updates
+        "talks/.Trash-1000/files/a.mp4",
         ".a.mp4.Zx81kQ",
         "a.mp4.part",  # Firefox, curl tools
         "a.mp4.filepart",  # WinSCP

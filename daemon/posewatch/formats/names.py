@@ -30,10 +30,11 @@ def is_input(key: str, suffixes: tuple[str, ...]) -> bool:
     """Whether the name is that of a video.
 
     Programs that copy mark a file that is not whole by a leading dot or by one more suffix
-    (`.part`, `.filepart`, `.partial`, `.tmp`, `.1a2b3c4d`): neither is the name of a video.
+    (`.part`, `.filepart`, `.partial`, `.tmp`, `.1a2b3c4d`): neither is the name of a video. Some of
+    them copy to a folder with a leading dot (`.~tmp~`), and desktops keep their trash in one.
     """
-    _, name = split(key)
-    return not name.startswith(".") and name.lower().endswith(suffixes) and stem(key) != key
+    hidden = "/." in f"/{key}"
+    return not hidden and key.lower().endswith(suffixes) and stem(key) != key
 
 
 def receipt_key(key: str) -> str:
