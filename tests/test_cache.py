@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -31,6 +33,39 @@ def test_a_reservation_is_a_private_folder_that_vanishes(tmp_path: Path) -> None
     assert used == [60, 0]
     cache.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_may_vanish_between_two_jobs(tmp_path: Path) -> None:
+    root = tmp_path / "posewatch" / "inputs"
+    cache = InputCache(root, 100, lambda _used: None)
+    shutil.rmtree(root.parent)
+    with cache.reserve(60, go_on) as folder:
+        (folder / "copy").write_bytes(b"x")
+        InputCache(root, 100, lambda _used: None).close()  # sweeps what the dead have left
+        assert (folder / "copy").exists()
+    cache.close()
+    assert list(root.iterdir()) == []
+
+
+def test_a_folder_that_is_swept_while_it_is_made_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, tries = fcntl.flock, []
+
+    def swept_at_first(handle: int, how: int) -> None:
+        tries.append(how)
+        if len(tries) == 1:  # another process, between the making of the lock file and its locking
+            raise BlockingIOError
+        if len(tries) == 2:
+            shutil.rmtree(tmp_path)
+        flock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", swept_at_first)
+    cache = InputCache(tmp_path, 100, lambda _used: None)
+    with cache.reserve(60, go_on) as folder:
+        (folder / "copy").write_bytes(b"x")
+    cache.close()
+    assert len(tries) >= 3
 
 
 def test_what_never_fits_is_the_fault_of_the_input(tmp_path: Path) -> None:

@@ -46,12 +46,11 @@ class InputCache:
         self._used = 0
         self._count = 0
         self._closed = False
+        self._root = root
         self._room = threading.Condition()
         try:
-            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder, self._lock = _make(root)
             _sweep(root)
-            self._folder = Path(tempfile.mkdtemp(prefix="run-", dir=root))
-            self._lock = _lock(self._folder)
         except OSError as error:
             raise SettingsError(
                 f"the cache folder {root} cannot be used: {error.strerror}",
@@ -70,6 +69,7 @@ class InputCache:
 
         Raises:
             InputError: (`TOO_LARGE`) there will never be room.
+            OSError: the folder cannot be made.
         """
         if size > self.limit:
             raise InputError(
@@ -81,6 +81,10 @@ class InputCache:
             while self._used + size > self.limit and not self._closed:
                 cancelled()
                 self._room.wait(1.0)
+            if not self._closed and not (self._folder / _LOCK).exists():  # somebody cleaned up
+                folder, lock = _make(self._root)
+                os.close(self._lock)
+                self._folder, self._lock = folder, lock
             self._used += size
             self._count += 1
             folder = self._folder / str(self._count)
@@ -103,6 +107,20 @@ class InputCache:
             self._room.notify_all()
         shutil.rmtree(self._folder, ignore_errors=True)
         os.close(self._lock)
+
+
+def _make(root: Path) -> tuple[Path, int]:
+    """A folder of this process's own, and the lock on it."""
+    while True:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="run-", dir=root))
+        try:
+            lock = _lock(folder)
+        except (BlockingIOError, FileNotFoundError):
+            continue  # another process has just taken it for one of the dead, and swept it away
+        if (folder / _LOCK).exists():
+            return folder, lock
+        os.close(lock)
 
 
 def _lock(folder: Path) -> int:
