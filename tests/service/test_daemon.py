@@ -91,6 +91,22 @@ def test_hints_about_other_files_and_vanished_ones_are_nothing(house: House) -> 
     assert house.metric('posewatch_hints_total{source="inotify"}') == 1
 
 
+def test_a_tree_of_videos_moved_into_a_slow_folder_leaves_the_loop_alive(house: House) -> None:
+    """A hundred thousand looks at a slow mount take minutes; the watchdog waits for half of one."""
+    house.turn()
+    keys = [f"{number}.mp4" for number in range(20)]
+    for key in keys:
+        house.acts["stat", key] = lambda: house.clock.advance(0.25)
+    house.write(*keys)
+    began = house.clock.monotonic()
+    house.turn()
+    assert house.clock.monotonic() - began <= 2.0  # not the five that all looks take
+    for _ in keys:
+        house.daemon._sleep()
+        house.turn()
+    assert len(house.daemon._catalog) == len(keys)
+
+
 def test_a_folder_that_fails_a_hint_is_in_trouble_until_a_scan(house: House) -> None:
     house.fail("stat", "a.mp4", UnavailableError("no answer"))
     house.write("a.mp4")

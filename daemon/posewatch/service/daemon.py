@@ -200,7 +200,10 @@ class Daemon:
     def turn(self) -> None:
         """One turn: take in what has arrived, hand out jobs, report."""
         clock = self._parts.clock
-        while True:
+        began = clock.monotonic()
+        # Not for longer: each hint costs a look at a folder that may be slow, and a whole tree that
+        # is moved in gives as many as it has files.
+        while clock.monotonic() < began + TURN:
             try:
                 message = self._inbox.get_nowait()
             except queue.Empty:
