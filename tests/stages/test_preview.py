@@ -196,6 +196,17 @@ def test_other_times_are_another_video(tmp_path: Path, decoder: Decoder) -> None
         render(result, video, tmp_path / "o.mp4", decoder, lambda _done, _total: None)
 
 
+def test_the_video_itself_is_never_replaced(tmp_path: Path, decoder: Decoder) -> None:
+    result = write_result(tmp_path / "a.pose-mediapipe.npz", 10)
+    video = make_video(tmp_path / "a.mp4")
+    before = video.read_bytes()
+    (tmp_path / "link.mp4").symlink_to(video)
+    for output in (video, tmp_path / "link.mp4"):
+        with pytest.raises(SettingsError, match="the video itself"):
+            render(result, video, output, decoder, lambda _done, _total: None)
+    assert video.read_bytes() == before
+
+
 def test_wrong_arguments_are_told_apart(tmp_path: Path, decoder: Decoder) -> None:
     video = make_video(tmp_path / "a.mp4", frames=2)
     result = write_result(tmp_path / "a.npz", 2)

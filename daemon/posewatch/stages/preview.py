@@ -199,7 +199,7 @@ def render(
         progress: told of frames done, and of all frames.
 
     Raises:
-        SettingsError: `output` is neither `.mp4` nor `.png`.
+        SettingsError: `output` is neither `.mp4` nor `.png`, or it is the video itself.
         PoseFileError: `result` is no pose file.
         InputError: the video cannot be read.
         PosewatchError: the result is not one of this video, or nothing that can be drawn.
@@ -207,6 +207,10 @@ def render(
     suffix = output.suffix.lower()
     if suffix not in {".mp4", ".png"}:
         raise SettingsError(f"{output.name} is neither a .mp4 nor a .png")
+    if output.exists() and video.exists() and output.samefile(video):
+        raise SettingsError(
+            f"{output} is the video itself, which would be lost", hint="Choose another name"
+        )
     part = output.with_name(f".{output.name}.part")
     try:
         with open_pose(result) as pose, decoder.open(video) as opened:
