@@ -119,6 +119,15 @@ def test_a_folder_that_fails_a_hint_is_in_trouble_until_a_scan(house: House) -> 
     assert house.working == ["a.mp4"]
 
 
+def test_readiness_tells_what_is_wrong_and_names_no_file(house: House) -> None:
+    """Anybody who reaches the port may ask."""
+    error = FullError("could not stage 'secret.mp4': No space left", hint="Make room")
+    house.inbox.put(Trouble("secret.mp4", error))
+    house.turn()
+    check = house.daemon.readiness().checks[0]
+    assert (check.ok, check.detail) == (False, "full. Make room")
+
+
 def test_a_folder_that_fails_when_the_rest_is_over_is_asked_again(house: House) -> None:
     house.write("a.mp4")
     house.turn()
@@ -291,11 +300,11 @@ def test_trouble_of_the_folder_holds_everything_up_and_is_told_once(
     assert len(house.working) == 2
     (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
     assert record.exc_info is not None
-    readiness = house.daemon.readiness()
-    assert [(check.name, check.ok, check.detail) for check in readiness.checks] == [
-        ("folder", False, "trouble"),
-        ("first scan", True, ""),
-        ("running", True, ""),
+    checks = house.daemon.readiness().checks
+    assert [(check.name, check.ok) for check in checks] == [
+        ("folder", False),
+        ("first scan", True),
+        ("running", True),
     ]
     assert house.metric("posewatch_folder_available") == (0 if error is UnmountedError else 1)
     house.inbox.put(Trouble("a.mp4", None))

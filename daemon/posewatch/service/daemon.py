@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from posewatch.base.errors import PosewatchError, StorageError
 from posewatch.base.logs import fields
-from posewatch.base.metrics import HintSource, Outcome, Success, VideoState
+from posewatch.base.metrics import HintSource, Outcome, StorageFault, Success, VideoState
 from posewatch.catalog import Catalog, Held, Rules, State, version_of
 from posewatch.claims.survey import survey
 from posewatch.formats import names
@@ -174,8 +174,10 @@ class Daemon:
 
     def readiness(self) -> Readiness:
         """Whether videos can be worked on."""
-        trouble = self._troubles.error
-        folder = "" if trouble is None else str(trouble)
+        trouble, folder = self._troubles.error, ""
+        if trouble is not None:  # not its message, which may name a file: anybody may ask
+            kind = StorageFault.of(trouble).value.replace("_", " ")
+            folder = f"{kind}. {trouble.hint}" if trouble.hint else kind
         return Readiness(
             (
                 Check("folder", trouble is None, folder),
