@@ -21,7 +21,7 @@ from posewatch.storage.probe import probe
 M = "/mnt/nfs/"
 storage = PosixStorage(Path(M))
 owner = Owner(os.uname().nodename, os.getpid(), "")
-claims = Claims(storage, SystemClock(), owner, 2.0, Observer())
+claims = Claims(storage, SystemClock(), owner, 6.0, Observer())
 def told(action):
     try:
         return repr(action())

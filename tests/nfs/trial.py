@@ -100,7 +100,7 @@ class Trial:
     def take_over(self, key: str) -> None:
         """B takes from A what is about `key`."""
         attempt = self.b.ask(
-            f"key='{key}'; claims.acquire(key, ''); time.sleep(2.1);"
+            f"key='{key}'; claims.acquire(key, ''); time.sleep(6.1);"
             "d=claims.acquire(key, ''); R=d.attempt"
         )
         self.check(f"B takes {key} over", attempt, 2)
@@ -157,8 +157,8 @@ class Trial:
         a.ask("key='i.mp4'; c=claims.acquire(key, ''); " + open_staged)
         a.ask("R=os.write(fd, b'zz')")
         a.ask(
-            "other=Claims(storage, SystemClock(), Owner('a', 1, ''), 2.0, Observer());"
-            "other.acquire(key, ''); time.sleep(2.1); d=other.acquire(key, ''); R=d.attempt"
+            "other=Claims(storage, SystemClock(), Owner('a', 1, ''), 6.0, Observer());"
+            "other.acquire(key, ''); time.sleep(6.1); d=other.acquire(key, ''); R=d.attempt"
         )
         found = a.ask("R=told(lambda: area.publish('h.npz', None))")
         self.check("N4 a file that NFS only renamed is not published", found, "FencedError")
