@@ -23,7 +23,7 @@ class DecodeLimits:
 
     max_pixels: int = 8192 * 4320
     memory_bytes: int = 3 << 30
-    ring_bytes: int = 80 << 20
+    ring_bytes: int = 40 << 20
     threads: int = 2
 
 
