@@ -11,6 +11,8 @@ from posewatch.base.clock import ManualClock
 from posewatch.base.errors import (
     DeniedError,
     FullError,
+    MissingError,
+    ModelError,
     ReadOnlyError,
     SettingsError,
     StorageError,
@@ -246,7 +248,7 @@ def test_a_video_that_is_to_be_retried_waits_first(house: House) -> None:
     house.settle()
     house.end("a.mp4", Outcome.RETRIED, wait=PAUSE)
     house.turn()
-    house.turn(29)
+    house.turn(PAUSE - 1)
     assert house.working == []
     house.turn(1)
     assert house.working == ["a.mp4"]
@@ -305,6 +307,7 @@ def test_trouble_of_the_folder_holds_everything_up_and_is_told_once(
         ("folder", False),
         ("first scan", True),
         ("running", True),
+        ("machine", True),
     ]
     assert house.metric("posewatch_folder_available") == (0 if error is UnmountedError else 1)
     house.inbox.put(Trouble("a.mp4", None))
@@ -312,6 +315,48 @@ def test_trouble_of_the_folder_holds_everything_up_and_is_told_once(
     assert len(house.working) == 3
     assert house.daemon.readiness().checks[0].ok
     assert caplog.messages[-1] == "the folder works again"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), ModelError("no GPU")])
+def test_trouble_of_the_machine_holds_everything_up_until_it_has_made_something(
+    house: House, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    caplog.set_level(logging.INFO)
+    house.put(*(f"{name}.mp4" for name in "abcdef"))
+    house.settle()
+    for key in list(house.working):
+        house.end(key, Outcome.RETRIED, error=error, wait=PAUSE)
+    house.turn()
+    assert house.working == []
+    check = house.daemon.readiness().checks[-1]
+    assert (check.name, check.ok) == ("machine", False)
+    assert check.detail == (error.strerror if isinstance(error, OSError) else "no GPU")
+    assert house.daemon.readiness().checks[0].ok, "it is not the folder"
+    house.turn(5)
+    assert house.working == ["d.mp4", "e.mp4", "f.mp4"], "others are tried first"
+    house.end("e.mp4", Outcome.FAILED)
+    house.turn()
+    assert not house.daemon.readiness().ok, "a failure needs nothing of the machine"
+    house.finish("d.mp4")
+    house.turn()
+    assert house.daemon.readiness().ok
+    told = [r.getMessage() for r in caplog.records if "machine" in r.getMessage()]
+    assert told == [
+        f"this machine is in trouble; work goes on when it has passed: {error}",
+        "this machine works again",
+    ]
+
+
+def test_what_others_do_in_the_folder_is_no_trouble(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.put("gone/a.mp4", "b.mp4", "c.mp4")
+    house.settle()
+    house.end(house.working[0], None, error=MissingError("its folder is gone"), wait=PAUSE)
+    house.turn()
+    assert house.daemon.readiness().ok
+    assert len(house.working) == 2
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("error", [DeniedError, ReadOnlyError])

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from posewatch.base.errors import PosewatchError, StorageError
 from posewatch.base.logs import fields
-from posewatch.base.metrics import HintSource, Outcome, StorageFault, Success, VideoState
+from posewatch.base.metrics import HintSource, Outcome, Success, VideoState
 from posewatch.catalog import Catalog, Held, Rules, State, version_of
 from posewatch.claims.survey import survey
 from posewatch.formats import names
@@ -174,17 +174,14 @@ class Daemon:
 
     def readiness(self) -> Readiness:
         """Whether videos can be worked on."""
-        trouble, folder = self._troubles.error, ""
-        if trouble is not None:  # not its message, which may name a file: anybody may ask
-            kind = StorageFault.of(trouble).value.replace("_", " ")
-            folder = f"{kind}. {trouble.hint}" if trouble.hint else kind
         return Readiness(
             (
-                Check("folder", trouble is None, folder),
+                self._troubles.check_folder(),
                 Check("first scan", self._scanned, "" if self._scanned else "not done yet"),
                 Check(
                     "running", self._stop_at is None, "" if self._stop_at is None else "stopping"
                 ),
+                self._troubles.check_machine(),
             )
         )
 
@@ -345,11 +342,13 @@ class Daemon:
             self._catalog.gone(key, ending.job.version)
         elif ending.outcome is None and ending.error is None and ending.standing is None:
             self._catalog.held_elsewhere(key)
-        if ending.error is not None:
+        if isinstance(ending.error, StorageError):
             self._troubles.note(ending.error, key)
+        elif ending.error is not None:
+            self._troubles.note_machine(ending.error)
         if ending.outcome in {Outcome.DONE, Outcome.FAILED}:
             self._pace.finished(ending.frames)
-            self._troubles.passed(key)
+            self._troubles.passed(key, made=ending.outcome is Outcome.DONE)
         if self._until_idle and self._catalog.open == 0:
             self._next_scan = now
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from posewatch.base.errors import StorageError
     from posewatch.base.logs import FieldLogger
     from posewatch.catalog import Job
     from posewatch.formats.receipt import ResultRecord
@@ -44,7 +43,7 @@ class Ending:
         outcome: None where the claim was not to be had.
         standing: the receipt that stands in the folder now, as far as this job knows.
         wait: seconds before the video may be tried again.
-        error: what the storage said, if that is why.
+        error: why, if it was the folder (a `StorageError`) or this machine (any other).
         gone: the input is not there any more, or not as it was.
         frames: frames that were worked on.
         bug: what was raised that nobody expected.
@@ -54,7 +53,7 @@ class Ending:
     outcome: Outcome | None
     standing: Standing | None = None
     wait: float = 0.0
-    error: StorageError | None = None
+    error: Exception | None = None
     gone: bool = False
     frames: int = 0
     bug: Exception | None = None

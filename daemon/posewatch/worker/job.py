@@ -18,7 +18,15 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from posewatch.base.errors import ChangedError, MissingError, ModelError, StorageError
+from posewatch.base.errors import (
+    ChangedError,
+    FullError,
+    MissingError,
+    ModelError,
+    ReadOnlyError,
+    StorageError,
+    UnmountedError,
+)
 from posewatch.base.logs import FieldLogger, bind, fields
 from posewatch.base.metrics import ClaimOutcome, Outcome
 from posewatch.claims.claims import Busy, Claims
@@ -40,7 +48,7 @@ if TYPE_CHECKING:
     from posewatch.worker.decoders import Decoders
     from posewatch.worker.heart import Heart
 
-PAUSE = 30.0
+PAUSE = 10.0
 """Seconds before a video is tried again after something failed that was not its fault."""
 
 
@@ -82,7 +90,7 @@ class Runner:
         try:
             claim = self.claims.acquire(job.key, self._named(job))
         except StorageError as error:
-            return Ending(job, None, wait=PAUSE, error=error)
+            return Ending(job, None, wait=_wait(error), error=error)
         if isinstance(claim, Busy):
             self.metrics.claims[ClaimOutcome.BUSY].inc()
             log.debug("not claimed", extra=fields(reason=str(claim)))
@@ -117,13 +125,14 @@ class Runner:
             log.info("the video was changed while it was read; it will be looked at again")
             ending = Ending(job, Outcome.RETRIED, gone=True)
         except StorageError as error:
+            ending = Ending(job, Outcome.RETRIED, wait=_wait(error), error=error)
+        except (
+            ModelError,
+            DecoderStartError,
+            OSError,
+        ) as error:  # the OSError: of the cache's disk
+            log.info("given back, since it is not to blame", extra=fields(reason=str(error)))
             ending = Ending(job, Outcome.RETRIED, wait=PAUSE, error=error)
-        except (ModelError, DecoderStartError):
-            log.exception("the video could not be worked on; it is not to blame")
-            ending = Ending(job, Outcome.RETRIED, wait=PAUSE)
-        except OSError:
-            log.exception("this machine's disk failed")
-            ending = Ending(job, Outcome.RETRIED, wait=PAUSE)
         except Exception as bug:  # a bug of ours must cost one video, not the daemon
             log.exception("posewatch failed on it; this is a bug")
             ending = Ending(job, Outcome.RETRIED, wait=PAUSE, bug=bug)
@@ -131,6 +140,11 @@ class Runner:
             # It goes stale, and is taken over or swept.
             log.debug("the lock was left behind", exc_info=claim.trouble)
         return ending
+
+
+def _wait(error: StorageError) -> float:
+    """Seconds before the video is tried again; none where all videos wait for the folder."""
+    return 0.0 if isinstance(error, FullError | ReadOnlyError | UnmountedError) else PAUSE
 
 
 def _stopped(job: Job, stop: StoppedError, log: FieldLogger) -> Ending:
