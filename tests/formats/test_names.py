@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
 import posixpath
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posewatch.base.errors import Fault
+from posewatch.claims.names import lock_key
 from posewatch.config import WatchSettings
 from posewatch.formats import names
 
@@ -98,3 +101,27 @@ def test_two_videos_share_a_receipt_only_where_they_share_a_stem(one: str, other
 @pytest.mark.parametrize("key", ["a.mp4", "a.json", "a.npz", "pose-a.npz", "a.mp4.lock"])
 def test_other_files_are_not_kept(key: str) -> None:
     assert not names.is_kept(key)
+
+
+@pytest.mark.parametrize("letter", ["x", "\N{SNOWMAN}", "\udcff"])
+def test_beside_the_longest_name_there_is_room_for_everything(letter: str) -> None:
+    size = len(os.fsencode(letter))
+    longest = "talks/" + letter * ((names.LONGEST - len(".ts")) // size) + ".ts"
+    assert not names.too_long(longest)
+    beside = [
+        names.receipt_key(longest),
+        names.refusal_key(longest),
+        names.pose_key(longest, "mediapipe"),
+        lock_key(longest, 10**8),
+    ]
+    assert all(len(os.fsencode(names.split(key)[1])) <= 255 for key in beside)
+    longer = "talks/" + letter * ((names.LONGEST - len(".ts")) // size + 1) + ".ts"
+    assert names.too_long(longer)
+    error = names.too_long_error(longer)
+    assert error.fault is Fault.NAME_TOO_LONG
+    assert str(len(os.fsencode(longer)) - len("talks/")) in error.message
+    assert str(names.LONGEST) in error.hint
+
+
+def test_only_the_file_name_counts() -> None:
+    assert not names.too_long("folder/" * 100 + "a.mp4")

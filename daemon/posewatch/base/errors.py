@@ -50,6 +50,7 @@ class Fault(StrEnum):
     CRASHED = "crashed"  # killed the decoder or the worker, again and again
     STALLED = "stalled"  # the decoder made no progress
     NAME_TAKEN = "name-taken"  # another video, or a foreign file, owns the result's name
+    NAME_TOO_LONG = "name-too-long"  # the names of results would be longer than a name may be
 
 
 class InputError(PosewatchError):

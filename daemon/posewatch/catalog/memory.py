@@ -369,6 +369,8 @@ class Catalog:
 
     def verdict(self, key: str, now: float) -> Verdict:
         """Where one known video stands."""
+        if names.too_long(key):  # nothing can be written beside it, not even this
+            return Verdict(State.FAILED)
         video = self._videos[key]
         owner = self.owner(key) == key
         receipt = self._receipts.get(names.receipt_key(key) if owner else names.refusal_key(key))

@@ -6,11 +6,19 @@ For `talks/0042.mp4`: the receipt `talks/0042.posewatch.json` and results such a
 
 from __future__ import annotations
 
+import os
+
+from posewatch.base.errors import Fault, InputError
+
 RECEIPT_SUFFIX = ".posewatch.json"
 
 REFUSAL_SUFFIX = ".posewatch-refused.json"
 """Not that of a receipt, so that no other input's receipt can have the name of a refusal: with
 `a.mp4.posewatch.json`, `a.mp4` and `a.mp4.mkv` would take it from each other for ever."""
+
+LONGEST = 255 - len(REFUSAL_SUFFIX)
+"""Bytes in the file name of a video. Linux file systems take names of 255 bytes (`NAME_MAX`), and
+the longest of those that are written beside it has this suffix."""
 
 
 def split(key: str) -> tuple[str, str]:
@@ -35,6 +43,23 @@ def is_input(key: str, suffixes: tuple[str, ...]) -> bool:
     """
     hidden = "/." in f"/{key}"
     return not hidden and key.lower().endswith(suffixes) and stem(key) != key
+
+
+def too_long(key: str) -> bool:
+    """Whether the name leaves no room for those of the files beside it."""
+    _, name = split(key)
+    # At most four bytes for each character: few names need to be counted.
+    return len(name) > LONGEST // 4 and len(os.fsencode(name)) > LONGEST
+
+
+def too_long_error(key: str) -> InputError:
+    """What to say of a video with such a name."""
+    size = len(os.fsencode(split(key)[1]))
+    return InputError(
+        Fault.NAME_TOO_LONG,
+        f"its name has {size} bytes, which leaves no room for the names of its results",
+        hint=f"Give it a shorter name, of {LONGEST} bytes at most",
+    )
 
 
 def receipt_key(key: str) -> str:

@@ -161,6 +161,7 @@ class Daemon:
         self._scanned = False
         self._stop_at: float | None = None
         self._skipped: set[str] = set()
+        self._misnamed: set[str] = set()
         self._unlisted = 0
         self._reported = -TURN
         self._overview = Overview()
@@ -310,6 +311,7 @@ class Daemon:
             metrics.videos[VideoState(state)].set(counts[state])
         self._troubles.listed(self._catalog.open_keys())
         self._tell_skipped(scan)
+        self._tell_misnamed(scan)
         if not scan.unlisted:
             self._sweeper.sweep(scan, locks, self._catalog, self._parts.workshop.keys(), ttl)
 
@@ -325,6 +327,15 @@ class Daemon:
                 log.warning("it cannot be looked at", exc_info=skipped.error, extra=told)
         self._skipped = {skipped.key for skipped in scan.skipped}
         self._unlisted = scan.unlisted
+
+    def _tell_misnamed(self, scan: Scan) -> None:
+        """Say what is wrong with the videos beside which it cannot be written."""
+        misnamed = {key for key in scan.listing.videos if names.too_long(key)}
+        for key in sorted(misnamed - self._misnamed):
+            error = names.too_long_error(key)
+            self._parts.metrics.video_faults[error.fault].inc()
+            log.warning("failed", exc_info=error, extra=fields(video=key, fault=error.fault.value))
+        self._misnamed = misnamed
 
     def _take_ending(self, ending: Ending, now: float) -> None:
         key = ending.job.key

@@ -132,6 +132,9 @@ def folder_status(
             footage += content.work.footage_seconds
         elif state is State.FAILED and content is not None:
             failed.append(_failed(key, content))
+        elif state is State.FAILED:
+            error = names.too_long_error(key)
+            failed.append(Failed(key, error.fault.value, error.message, error.hint, None))
         else:
             waiting.append(key)
     unlisted = sorted(skipped.key for skipped in scan.skipped if skipped.error is not None)
