@@ -460,9 +460,10 @@ def test_bugs_are_counted_until_they_are_told_as_a_failure() -> None:
         folder.catalog.taken("a.mp4")
         folder.catalog.let_go("a.mp4", folder.now, bug=True)
     failure = receipt_of("a.mp4", outcome="failed")
-    folder.catalog.receipt_read("a.posewatch.json", Version(9, "1"), failure, ours=True)
+    folder.catalog.published("a.posewatch.json", Version(9, "1"), failure, folder.now)
     folder.catalog.let_go("a.mp4", folder.now)
     assert (folder.catalog.open, folder.catalog.failed) == (0, 1)
+    folder.now += 1
     folder.scan()  # somebody forgot the failure
     assert [job.bugs for job in folder.catalog.jobs(folder.now, 9)] == [0]
 
@@ -470,12 +471,28 @@ def test_bugs_are_counted_until_they_are_told_as_a_failure() -> None:
 def test_own_results_are_done_before_the_next_scan() -> None:
     folder = folder_with("a.mp4", scans=2)
     folder.catalog.taken("a.mp4")
-    version = Version(9, "1")
-    folder.catalog.receipt_read("a.posewatch.json", version, receipt_of("a.mp4"), ours=True)
-    folder.catalog.results_published([("a.pose-mediapipe.npz", 7)])
+    folder.catalog.published("a.posewatch.json", Version(9, "1"), receipt_of("a.mp4"), folder.now)
     folder.catalog.let_go("a.mp4", folder.now)
     assert folder.state("a.mp4") is State.DONE
     assert (folder.catalog.open, folder.jobs()) == (0, [])
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_own_results_are_newer_than_a_scan_that_had_begun(*, before: bool) -> None:
+    folder = folder_with("a.mp4", scans=2)
+    if before:
+        folder.receipts["a.posewatch.json"] = Version(3, "0"), receipt_of("a.mp4", version=TWO)
+    folder.catalog.taken("a.mp4")
+    folder.now += 1
+    folder.catalog.published("a.posewatch.json", Version(9, "1"), receipt_of("a.mp4"), folder.now)
+    folder.catalog.let_go("a.mp4", folder.now)
+    folder.now -= 1
+    folder.scan(took=5)
+    assert folder.state("a.mp4") is State.DONE
+    # The next scan is newer: somebody has removed them.
+    folder.receipts = {}
+    folder.scan()
+    assert folder.jobs() == ["a.mp4"]
 
 
 def test_a_video_that_is_gone_is_forgotten() -> None:
@@ -528,8 +545,7 @@ def test_results_from_before_are_outdated_and_those_of_others_are_not() -> None:
     folder.done("before.mp4", recipe="then")
     folder.scan()
     folder.done("since.mp4", recipe="then")
-    folder.catalog.receipt_read("since.posewatch.json", *folder.receipts["since.posewatch.json"])
-    folder.catalog.results_published([("since.pose-mediapipe.npz", 7)])
+    folder.scan()
     folder.scan()
     assert folder.jobs() == ["before.mp4"]
 
@@ -538,17 +554,16 @@ def test_a_changed_recipe_outdates_everything_of_that_moment_once() -> None:
     folder = folder_with("a.mp4", "b.mp4")
     folder.scan()
     for key in ("a", "b"):
-        content = receipt_of(f"{key}.mp4")
-        folder.catalog.receipt_read(f"{key}.posewatch.json", Version(9, "1"), content)
-        folder.catalog.results_published([(f"{key}.pose-mediapipe.npz", 7)])
+        folder.done(f"{key}.mp4")
+    folder.scan()
     folder.catalog.change_rules(replace(RULES, settle=1.0))
     assert folder.state("a.mp4") is State.DONE
     folder.catalog.change_rules(replace(RULES, recipe_hash="next"))
-    assert folder.state("a.mp4") is State.SETTLING
+    assert folder.state("a.mp4") is State.WAITING
     other = receipt_of("a.mp4", recipe="theirs")
     folder.catalog.receipt_read("a.posewatch.json", Version(9, "2"), other)
     assert folder.state("a.mp4") is State.DONE
-    assert folder.state("b.mp4") is State.SETTLING
+    assert folder.state("b.mp4") is State.WAITING
 
 
 def test_a_job_that_ends_after_its_recipe_was_changed_is_outdated() -> None:
@@ -556,8 +571,7 @@ def test_a_job_that_ends_after_its_recipe_was_changed_is_outdated() -> None:
     folder.catalog.taken("a.mp4")
     folder.catalog.change_rules(replace(RULES, recipe_hash="next"))
     content = receipt_of("a.mp4", recipe="now")
-    folder.catalog.receipt_read("a.posewatch.json", Version(9, "1"), content, ours=True)
-    folder.catalog.results_published([("a.pose-mediapipe.npz", 7)])
+    folder.catalog.published("a.posewatch.json", Version(9, "1"), content, folder.now)
     folder.catalog.let_go("a.mp4", folder.now)
     assert [job.why for job in folder.catalog.jobs(folder.now, 9)] == [Why.RECIPE_CHANGED]
 

@@ -56,9 +56,9 @@ class World:
         kept = {key: version for key, (version, _) in self.receipts.items()} | self.results
         return Listing(dict(self.videos), kept)
 
-    def publish(self, job: Job, recipe: str, *, well: bool = True) -> list[tuple[str, int]]:
+    def publish(self, job: Job, recipe: str, *, well: bool = True) -> None:
         """What a worker does in the end, with the checks of the publisher."""
-        folder, name = names.split(job.key)
+        name = names.split(job.key)[1]
         done = well and job.taken_by is None
         results = []
         if done:
@@ -74,7 +74,6 @@ class World:
             results=tuple(results),
         )
         self.receipts[job.receipt_key] = self.version(9), receipt
-        return [(folder + result.name, result.size) for result in results]
 
 
 class Worker:
@@ -136,9 +135,10 @@ class Worker:
                 and all(folder + r.name in self.world.results for r in standing[1].results)
             )
             if not settled:
-                self.catalog.results_published(self.world.publish(job, self.recipe, well=well))
+                self.world.publish(job, self.recipe, well=well)
                 self.worked += 1
-        self.catalog.receipt_read(job.receipt_key, *self.world.receipts[job.receipt_key], ours=True)
+        found = self.world.receipts[job.receipt_key]
+        self.catalog.published(job.receipt_key, *found, self.world.now)
         self.catalog.let_go(key, self.world.now)
 
     def run(self) -> None:

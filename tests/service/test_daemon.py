@@ -286,6 +286,29 @@ def test_a_video_that_was_replaced_while_it_was_worked_on_is_done_again(house: H
     assert house.workshop.jobs["a.mp4"][0].version.size == 7
 
 
+def test_a_video_that_changed_while_its_hint_was_already_there_is_kept(house: House) -> None:
+    house.put("a.mp4")
+    house.settle()
+    house.write("a.mp4", data=b"another")
+    house.turn()
+    house.end("a.mp4", Outcome.RETRIED, gone=True)
+    house.turn(0.3)
+    assert house.working == ["a.mp4"]
+
+
+def test_what_could_not_be_listed_is_not_gone(house: House) -> None:
+    house.put("talks/a.mp4")
+    house.settle()
+    house.end("talks/a.mp4", Outcome.RETRIED, wait=PAUSE)
+    house.turn()
+    house.memory.delete("talks/a.mp4")
+    scan = house.reader.scan()
+    scan.skipped.append(Skipped("talks/", DeniedError("no permission")))
+    house.inbox.put(scan)
+    house.turn(PAUSE)
+    assert house.working == ["talks/a.mp4"]
+
+
 # Trouble
 
 
@@ -357,6 +380,18 @@ def test_what_others_do_in_the_folder_is_no_trouble(
     assert house.daemon.readiness().ok
     assert len(house.working) == 2
     assert not caplog.records
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_video_that_ends_shows_that_the_trouble_is_over(house: House, *, failed: bool) -> None:
+    house.put("a.mp4")
+    house.settle()
+    house.inbox.put(Trouble("a.mp4", FullError("no space")))
+    house.turn()
+    assert not house.daemon.readiness().checks[0].ok
+    house.finish("a.mp4", failed=failed)
+    house.turn()
+    assert house.daemon.readiness().checks[0].ok
 
 
 @pytest.mark.parametrize("error", [DeniedError, ReadOnlyError])
@@ -752,6 +787,22 @@ def test_a_scan_that_fails_is_no_proof_that_all_is_done() -> None:
 
     house.on_request = scan
     assert house.daemon.run().done == 2
+
+
+def test_a_scan_from_before_the_last_ending_is_no_proof_either() -> None:
+    house = House(until_idle=True)
+    house.put("a.mp4")
+    house.settle()
+    house.turn(1)
+    stale = house.reader.scan()
+    house.put("late.mp4")
+    house.finish("a.mp4")
+    house.turn()
+    house.inbox.put(stale)
+    house.turn()
+    assert not house.daemon._over()
+    house.settle()
+    assert house.working == ["late.mp4"]
 
 
 def test_it_ends_although_something_may_not_be_written_and_says_so() -> None:

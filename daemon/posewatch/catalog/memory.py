@@ -89,6 +89,7 @@ class Catalog:
     _videos: dict[str, _Video] = field(default_factory=dict)
     _receipts: dict[str, ReceiptFacts] = field(default_factory=dict)
     _kept: dict[str, int] = field(default_factory=dict)  # sizes of receipts and results
+    _own: dict[str, float] = field(default_factory=dict)  # what of that we wrote, and when
     _rivals: dict[str, list[str]] = field(default_factory=dict)  # inputs that share a stem
     _held: dict[str, Held] = field(default_factory=dict)
     _open: set[str] = field(default_factory=set)  # neither done nor failed
@@ -127,6 +128,8 @@ class Catalog:
         kept = {key: version.size for key, version in listing.kept.items()}
         if hidden:
             kept |= {k: s for k, s in self._kept.items() if k not in kept and k.startswith(hidden)}
+        self._own = {key: wrote for key, wrote in self._own.items() if wrote >= began}
+        kept |= {key: self._kept[key] for key in self._own}
         self._kept = kept
         for key in self._receipts.keys() - kept.keys():
             del self._receipts[key]
@@ -139,17 +142,20 @@ class Catalog:
             known.scans += 1
         return known
 
-    def receipt_read(
-        self, key: str, version: Version, receipt: Receipt | None, *, ours: bool = False
-    ) -> None:
-        """What the receipt at `key` says.
+    def receipt_read(self, key: str, version: Version, receipt: Receipt | None) -> None:
+        """What the receipt at `key` says, as a scan has read it.
 
         Args:
             key: where it is.
             version: of the receipt.
             receipt: its content; None where the file is no receipt.
-            ours: whether this process wrote it.
         """
+        if key not in self._own:  # else ours is newer
+            self._note_receipt(key, version, receipt, ours=False)
+
+    def _note_receipt(
+        self, key: str, version: Version, receipt: Receipt | None, *, ours: bool
+    ) -> None:
         if receipt is None:
             self._receipts.pop(key, None)
             return
@@ -271,9 +277,20 @@ class Catalog:
         else:
             self._ready.setdefault(key)
 
-    def results_published(self, results: Iterable[tuple[str, int]]) -> None:
-        """Results (key and size) that this process has just put into the folder."""
-        self._kept.update(results)
+    def published(self, key: str, version: Version, receipt: Receipt | None, now: float) -> None:
+        """This process knows what stands in the folder, newer than any scan that has begun.
+
+        Args:
+            key: where the receipt is.
+            version: of the receipt.
+            receipt: its content; its results are there.
+            now: the time.
+        """
+        self._note_receipt(key, version, receipt, ours=True)
+        if receipt is not None:
+            folder, _ = names.split(key)
+            self._kept.update((folder + r.name, r.size) for r in receipt.results)
+            self._own |= dict.fromkeys((key, *(folder + r.name for r in receipt.results)), now)
 
     # What goes out
 

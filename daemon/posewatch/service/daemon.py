@@ -343,11 +343,7 @@ class Daemon:
         self._fresh = False
         if ending.standing is not None:
             standing = ending.standing
-            self._catalog.receipt_read(standing.key, standing.version, standing.receipt, ours=True)
-            if standing.receipt is not None:
-                folder, _ = names.split(key)
-                results = standing.receipt.results
-                self._catalog.results_published((folder + r.name, r.size) for r in results)
+            self._catalog.published(standing.key, standing.version, standing.receipt, now)
         self._catalog.let_go(key, now, wait=ending.wait, bug=ending.bug is not None)
         if ending.gone:
             self._catalog.gone(key, ending.job.version)
