@@ -130,6 +130,7 @@ def test_what_cannot_be_tidied_up_is_left_to_the_sweep(patient: Scene) -> None:
     scene = patient
     scene.fails("discard", "", UnavailableError("no answer"), times=1, after=False)
     assert scene.run().outcome is Outcome.DONE
+    assert scene.troubles == [None]
     assert scene.receipt().outcome == "done"
 
 
