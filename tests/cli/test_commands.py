@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -12,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
 
 from posewatch import __version__
+from posewatch.base import logs
 from posewatch.base.errors import Fault
 from posewatch.claims.names import lock_key
 from posewatch.claims.record import LockRecord, encode
+from posewatch.cli import tables
 from posewatch.config import PoseMode, Settings
 from posewatch.formats import names, receipt
 from posewatch.formats.receipt import (
@@ -179,6 +183,20 @@ def test_messages_can_do_nothing_to_the_terminal(run: Callable[..., Ran], tmp_pa
     assert "\x1b" not in ran.err
 
 
+def test_under_systemd_an_end_goes_to_the_journal(
+    run: Callable[..., Ran],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(logs, "leads_to_journal", lambda *_: True)
+    monkeypatch.setattr(logs, "configure", lambda: None)
+    ran = run("status", tmp_path / "nothing")
+    assert (ran.status, ran.out, ran.err) == (2, "", "")
+    (record,) = caplog.records
+    assert (record.levelname, record.message) == ("CRITICAL", "posewatch ends")
+
+
 # run
 
 
@@ -282,6 +300,31 @@ def test_status_tells_where_everything_stands(run: Callable[..., Ran], folder: P
     assert "new.mp4" in text
     assert "talks/done.mp4" not in text
     assert "talks/done.mp4" in run("status", folder, "--all").out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(-5.0, "0 s"), (119.0, "119 s"), (120.0, "2 min"), (7199.0, "120 min"), (9000.0, "2.5 h")],
+)
+def test_durations_are_told_as_people_would(seconds: float, told: str) -> None:
+    assert tables._ago(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "told"),
+    [(None, None, "not begun"), (1500, None, "1,500"), (1500, 3000, "1,500 of 3,000")],
+)
+def test_progress_is_told_as_far_as_it_is_known(
+    done: int | None, total: int | None, told: str
+) -> None:
+    assert tables._frames(done, total) == told
+
+
+def test_a_failure_without_a_hint_has_none() -> None:
+    status = inspect.FolderStatus(failed=[inspect.Failed("a.mp4", "empty", "it is empty", "", 0)])
+    console = Console(width=80, record=True, file=io.StringIO())
+    tables.print_status(status, console, everything=False)
+    assert console.export_text().splitlines()[-1].split() == ["a.mp4", "it", "is", "empty"]
 
 
 def test_status_of_an_empty_folder(run: Callable[..., Ran], folder: Path) -> None:
