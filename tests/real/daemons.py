@@ -28,6 +28,7 @@ import posewatch
 from posewatch.claims.names import input_of_lock
 from posewatch.formats import names, receipt
 from posewatch.storage.contract import is_hidden
+from videos import make_video
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -248,14 +249,17 @@ class Daemon:
             self._process.wait()
             self._process = None
 
-    def children(self) -> list[int]:
-        """Its decoder processes."""
+    def decoders(self) -> list[int]:
+        """Its decoder processes; not those that are only about to become one."""
         found = []
-        for task in Path(f"/proc/{self.pid}/task").iterdir():
+        for process in Path("/proc").glob("[0-9]*"):
             try:
-                found += [int(pid) for pid in (task / "children").read_text().split()]
-            except OSError:  # a thread that has just ended
+                parent = process.joinpath("stat").read_text().rpartition(")")[2].split()[1]
+                command = process.joinpath("cmdline").read_bytes()
+            except OSError:  # it has ended
                 continue
+            if int(parent) == self.pid and b"decoder_process" in command:
+                found.append(int(process.name))
         return found
 
     # What it says
@@ -380,6 +384,12 @@ class Fleet:
 
 
 # -- the folder -------------------------------------------------------------------------------
+
+
+def put_video(path: Path, *, frames: int = 4, **wanted: Any) -> Path:  # noqa: ANN401 -- as it takes
+    """A video that is there whole at once, under the eyes of daemons; see `make_video`."""
+    hidden = path.with_name(f".{path.name}")
+    return make_video(hidden, frames=frames, **wanted).rename(path)
 
 
 def digest(path: Path) -> str:

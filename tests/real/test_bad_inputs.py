@@ -6,8 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from posewatch.base.errors import Fault
-from real.daemons import Commits, assert_whole, digests, leftovers, receipt_of, until
-from videos import READABLE, BadInput, bad_inputs, make_video
+from real.daemons import Commits, assert_whole, digests, leftovers, put_video, receipt_of, until
+from videos import READABLE, BadInput, bad_inputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ def test_more_than_two_hundred_bad_inputs_and_a_few_good_ones(
     assert len(bad) >= 200
     device = next(case for case in bad if case.path.name.endswith("device.mp4"))
     bad.remove(device)  # a link that leaves the folder: not an input at all
-    good = [make_video(folder / f"{100 * n:03}.good.mp4", frames=6) for n in range(GOOD)]
+    good = [put_video(folder / f"{100 * n:03}.good.mp4", frames=6) for n in range(GOOD)]
     daemon = plain_fleet.daemon(folder, {"watch": {"suffixes": _suffixes(bad)}})
     before = digests(folder)
     with Commits(folder) as commits:

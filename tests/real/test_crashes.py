@@ -16,10 +16,10 @@ from real.daemons import (
     failure_of,
     finished,
     leftovers,
+    put_video,
     receipt_of,
     until,
 )
-from videos import make_video
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ def test_three_daemons_one_killed_again_and_again_and_one_paused(
     for path in folders:
         path.mkdir()
     videos = [
-        make_video(folders[number % 4] / f"{number:02}.mp4", frames=FRAMES)
+        put_video(folders[number % 4] / f"{number:02}.mp4", frames=FRAMES)
         for number in range(VIDEOS)
     ]
     inputs = digests(folder)
@@ -99,7 +99,7 @@ def _pause_again(daemon: Daemon, folder: Path) -> list[Path]:
 
 
 def test_a_video_that_kills_every_daemon_is_recorded_as_failed(folder: Path, fleet: Fleet) -> None:
-    video = make_video(folder / "deadly.mp4", frames=200)
+    video = put_video(folder / "deadly.mp4", frames=200)
     daemon = fleet.daemon(folder, {"claims": {"ttl": 1.0, "max_attempts": 2}})
     for attempt in (1, 2):
         daemon.start().says("claimed", video=video.name, attempt=attempt)
@@ -113,7 +113,7 @@ def test_a_video_that_kills_every_daemon_is_recorded_as_failed(folder: Path, fle
 
 
 def test_a_video_on_which_one_daemon_died_by_chance_is_done(folder: Path, fleet: Fleet) -> None:
-    video = make_video(folder / "unlucky.mp4", frames=60)
+    video = put_video(folder / "unlucky.mp4", frames=60)
     daemon = fleet.daemon(folder, {"claims": {"ttl": 1.0, "max_attempts": 2}})
     daemon.start().says("claimed")
     daemon.kill()

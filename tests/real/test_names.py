@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 
 from posewatch.base.errors import Fault
 from posewatch.formats import names, receipt
-from real.daemons import Commits, assert_whole, digests, finished, leftovers, receipt_of, until
-from videos import make_video
+from real.daemons import (
+    Commits,
+    assert_whole,
+    digests,
+    finished,
+    leftovers,
+    put_video,
+    receipt_of,
+    until,
+)
 
 if TYPE_CHECKING:
     from real.daemons import Fleet
@@ -58,7 +66,7 @@ TOO_LONG = (
 
 
 def test_any_name_will_do(folder: Path, tmp_path: Path, fleet: Fleet) -> None:
-    source = make_video(tmp_path / "source.mp4", frames=2)
+    source = put_video(tmp_path / "source.mp4", frames=2)
     deep = folder / os.fsdecode(b"sub \xff\n folder") / ("d" * 255)
     deep.mkdir(parents=True)
     paths = [Path(os.fsdecode(os.fsencode(folder) + b"/" + name)) for name in NAMES]
@@ -91,7 +99,7 @@ def leftovers_here(folder: Path) -> list[str]:
 
 
 def test_a_name_that_is_too_long_is_told_once_and_stops_nobody(folder: Path, fleet: Fleet) -> None:
-    source = make_video(folder / "source.mp4", frames=2)
+    source = put_video(folder / "source.mp4", frames=2)
     long = [folder / os.fsdecode(name) for name in TOO_LONG]
     for path in long:
         shutil.copyfile(source, path)
@@ -100,7 +108,7 @@ def test_a_name_that_is_too_long_is_told_once_and_stops_nobody(folder: Path, fle
     for path in long:
         line = daemon.says("failed", video=path.name, fault="name-too-long")
         assert "shorter name" in line["hint"]
-    late = make_video(folder / "late.mp4", frames=2)
+    late = put_video(folder / "late.mp4", frames=2)
     until(lambda: finished([late]), "work goes on")
     assert len(daemon.said("failed")) == len(long), "told once"
     assert daemon.get("/readyz")[0] == 200
@@ -116,11 +124,11 @@ def test_a_name_that_is_too_long_is_told_once_and_stops_nobody(folder: Path, fle
 def test_links_are_followed_inside_of_the_folder_only(
     folder: Path, tmp_path: Path, fleet: Fleet
 ) -> None:
-    secret = make_video(tmp_path / "secret.mp4", frames=2)
+    secret = put_video(tmp_path / "secret.mp4", frames=2)
     (tmp_path / "elsewhere").mkdir()
-    make_video(tmp_path / "elsewhere" / "other.mp4", frames=2)
+    put_video(tmp_path / "elsewhere" / "other.mp4", frames=2)
     (folder / "real").mkdir()
-    video = make_video(folder / "real" / "a.mp4", frames=2)
+    video = put_video(folder / "real" / "a.mp4", frames=2)
     linked = folder / "linked.mp4"
     linked.symlink_to("real/a.mp4")
     (folder / "leaves.mp4").symlink_to(secret)
@@ -152,8 +160,8 @@ def test_links_are_followed_inside_of_the_folder_only(
 def test_of_two_videos_with_one_name_one_is_done_and_the_other_refused(
     folder: Path, fleet: Fleet
 ) -> None:
-    first = make_video(folder / "a.mov", frames=2)
-    second = make_video(folder / "a.mp4", frames=3)
+    first = put_video(folder / "a.mov", frames=2)
+    second = put_video(folder / "a.mp4", frames=3)
     before = digests(folder)
     refusal = Path(names.refusal_key(os.fspath(second)))
     with Commits(folder) as commits:
@@ -177,7 +185,7 @@ def test_of_two_videos_with_one_name_one_is_done_and_the_other_refused(
 
 
 def test_a_foreign_file_with_the_name_of_a_result_is_left_alone(folder: Path, fleet: Fleet) -> None:
-    video = make_video(folder / "a.mp4", frames=2)
+    video = put_video(folder / "a.mp4", frames=2)
     foreign = folder / "a.pose-mediapipe.npz"
     foreign.write_text("the work of my life")
     daemon = fleet.daemon(folder).start()

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from real.daemons import assert_whole, finished, leftovers, receipt_of, until
-from videos import make_video
+from real.daemons import assert_whole, finished, leftovers, put_video, receipt_of, until
 
 if TYPE_CHECKING:
     from real.daemons import Daemon, Fleet
@@ -36,7 +35,7 @@ def _working(daemon: Daemon, video: Path) -> None:
 def test_what_can_be_finished_in_time_is_finished(
     folder: Path, fleet: Fleet, number: signal.Signals
 ) -> None:
-    video = make_video(folder / "short.mp4", frames=80)
+    video = put_video(folder / "short.mp4", frames=80)
     daemon = fleet.daemon(folder, {**PATIENT, "work": {"grace": 60.0}}).start()
     _working(daemon, video)
     daemon.send(number)
@@ -49,7 +48,7 @@ def test_what_can_be_finished_in_time_is_finished(
 def test_what_cannot_be_finished_is_given_back_to_the_next_daemon(
     folder: Path, fleet: Fleet
 ) -> None:
-    video = make_video(folder / "long.mp4", frames=LONG)
+    video = put_video(folder / "long.mp4", frames=LONG)
     daemon = fleet.daemon(folder, {**PATIENT, "work": {"grace": 0.5, "videos_in_flight": 1}})
     other = fleet.daemon(folder, {**PATIENT, "work": {"grace": 0.5}})
     _working(daemon.start(), video)
@@ -64,8 +63,8 @@ def test_what_cannot_be_finished_is_given_back_to_the_next_daemon(
 
 
 def test_a_video_that_had_not_begun_is_given_back_at_once(folder: Path, fleet: Fleet) -> None:
-    begun = make_video(folder / "a.mp4", frames=100)
-    late = make_video(folder.parent / "b.mp4", frames=LONG)
+    begun = put_video(folder / "a.mp4", frames=100)
+    late = put_video(folder.parent / "b.mp4", frames=LONG)
     settings = {**PATIENT, "work": {"videos_in_flight": 1, "prefetch": 1, "grace": 60.0}}
     daemon = fleet.daemon(folder, settings).start()
     _working(daemon, begun)
@@ -80,7 +79,7 @@ def test_a_video_that_had_not_begun_is_given_back_at_once(folder: Path, fleet: F
 
 
 def test_a_second_signal_does_not_wait(folder: Path, fleet: Fleet) -> None:
-    video = make_video(folder / "long.mp4", frames=LONG)
+    video = put_video(folder / "long.mp4", frames=LONG)
     daemon = fleet.daemon(folder, {**PATIENT, "work": {"grace": 600.0}}).start()
     _working(daemon, video)
     daemon.send(signal.SIGTERM)
@@ -92,10 +91,10 @@ def test_a_second_signal_does_not_wait(folder: Path, fleet: Fleet) -> None:
 
 
 def test_no_decoder_outlives_its_daemon(folder: Path, fleet: Fleet) -> None:
-    video = make_video(folder / "long.mp4", frames=LONG)
+    video = put_video(folder / "long.mp4", frames=LONG)
     daemon = fleet.daemon(folder).start()
     _working(daemon, video)
-    decoders = daemon.children()
+    decoders = daemon.decoders()
     assert decoders
     daemon.kill()
     until(lambda: not any(_lives(pid) for pid in decoders), "the decoders end")
@@ -110,14 +109,14 @@ def _lives(pid: int) -> bool:
 
 def test_a_changed_settings_file_is_taken_over(folder: Path, fleet: Fleet) -> None:
     daemon = fleet.daemon(folder).start().ready()
-    video = make_video(folder / "a.mp4", frames=4)
+    video = put_video(folder / "a.mp4")
     until(lambda: finished([video]), "it is done")
     static = receipt_of(video)
     daemon.configure({"recipe": {"mode": "tracking"}, "http": {"port": 1}})
     daemon.send(signal.SIGHUP)
     daemon.says("the settings were read again")
     assert daemon.said("a restart is needed to change it", setting="http")
-    later = make_video(folder / "b.mp4", frames=4)
+    later = put_video(folder / "b.mp4")
     until(lambda: finished([later]), "it is done")
     tracked = receipt_of(later)
     assert static is not None
@@ -133,7 +132,7 @@ def test_a_broken_settings_file_changes_nothing(folder: Path, fleet: Fleet) -> N
     daemon.send(signal.SIGHUP)
     line = daemon.says("the settings stay as they were")
     assert "watch.scan_interval" in line["message"]
-    video = make_video(folder / "a.mp4", frames=4)
+    video = put_video(folder / "a.mp4")
     until(lambda: finished([video]), "it works on")
     assert daemon.get("/readyz")[0] == 200
     assert daemon.stop() == 0
@@ -153,7 +152,7 @@ def test_a_reload_while_it_starts_does_not_end_it(folder: Path, fleet: Fleet) ->
 
 def test_until_idle_tells_by_its_status_whether_all_went_well(folder: Path, fleet: Fleet) -> None:
     run = fleet.home.command
-    video = make_video(folder / "good.mp4", frames=4)
+    video = put_video(folder / "good.mp4")
     assert run("run", folder, "--until-idle").returncode == 0
     assert_whole(video, 4)
     (folder / "bad.mp4").write_text("not a video")
@@ -165,7 +164,7 @@ def test_until_idle_tells_by_its_status_whether_all_went_well(folder: Path, flee
 
 
 def test_until_idle_waits_for_what_others_work_on(folder: Path, fleet: Fleet) -> None:
-    video = make_video(folder / "long.mp4", frames=150)
+    video = put_video(folder / "long.mp4", frames=150)
     _working(fleet.daemon(folder).start(), video)
     assert fleet.home.command("run", folder, "--until-idle").returncode == 0
     assert_whole(video, 150)

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from real.daemons import assert_whole, digests, finished, leftovers, receipt_of, until
-from videos import make_video
+from real.daemons import assert_whole, digests, finished, leftovers, put_video, receipt_of, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from real.daemons import Daemon, Fleet
+    from real.daemons import Daemon, Fleet, Settings
 
-SETTINGS = {"claims": {"ttl": 3.0}, "work": {"videos_in_flight": 1, "prefetch": 0}}
+SETTINGS: Settings = {"claims": {"ttl": 3.0}, "work": {"videos_in_flight": 1, "prefetch": 0}}
 
 
 def _mount(*arguments: str | Path) -> None:
@@ -81,11 +80,11 @@ def _undamaged(daemon: Daemon, folder: Path, before: dict[str, str]) -> None:
 
 def test_a_disk_that_is_full_before_the_claim(folder: Path, fleet: Fleet) -> None:
     with _small_disk(folder, "1m"):
-        video = make_video(folder / "a.mp4", frames=4)
+        video = put_video(folder / "a.mp4")
         before = digests(folder)
         daemon = fleet.daemon(folder, SETTINGS).start().ready()
         until(lambda: finished([video]), "there is room at first")
-        late = make_video(folder / "b.mp4.part", frames=4, container="mp4")
+        late = put_video(folder / "b.mp4.part", container="mp4")
         ballast = _fill(folder)
         late = late.rename(folder / "b.mp4")
         before |= digests(folder)
@@ -105,7 +104,7 @@ def test_a_disk_that_is_full_before_the_claim(folder: Path, fleet: Fleet) -> Non
 
 def test_a_disk_that_fills_up_during_the_work(folder: Path, fleet: Fleet) -> None:
     with _small_disk(folder, "1m"):
-        video = make_video(folder / "a.mp4", frames=60)
+        video = put_video(folder / "a.mp4", frames=60)
         before = digests(folder)
         daemon = fleet.daemon(folder, SETTINGS).start()
         daemon.says("claimed", video=video.name)
@@ -124,7 +123,7 @@ def test_a_disk_that_fills_up_during_the_work(folder: Path, fleet: Fleet) -> Non
 
 def test_a_disk_that_is_mounted_read_only(folder: Path, fleet: Fleet) -> None:
     with _small_disk(folder, "1m"):
-        video = make_video(folder / "a.mp4", frames=60)
+        video = put_video(folder / "a.mp4", frames=60)
         before = digests(folder)
         daemon = fleet.daemon(folder, SETTINGS).start()
         daemon.says("claimed", video=video.name)
@@ -140,11 +139,11 @@ def test_a_disk_that_is_mounted_read_only(folder: Path, fleet: Fleet) -> None:
 
 
 def test_a_folder_without_the_permission_to_write(folder: Path, plain_fleet: Fleet) -> None:
-    video = make_video(folder / "a.mp4", frames=4)
+    video = put_video(folder / "a.mp4")
     daemon = plain_fleet.daemon(folder, SETTINGS).start().ready()
     until(lambda: finished([video]) and not leftovers(folder), "it may write at first")
     folder.chmod(0o555)
-    late = make_video(folder.parent / "b.mp4", frames=4)
+    late = put_video(folder.parent / "b.mp4")
     shutil.copyfile(late, folder / "late.mp4")
     before = digests(folder)
     line = daemon.says("the folder is in trouble")
@@ -162,8 +161,8 @@ def test_one_sub_folder_without_permission_stops_nobody_else(
 ) -> None:
     locked = folder / "locked"
     locked.mkdir()
-    denied = [make_video(locked / f"{n}.mp4", frames=4) for n in range(3)]
-    good = [make_video(folder / f"good-{n}.mp4", frames=4) for n in range(6)]
+    denied = [put_video(locked / f"{n}.mp4") for n in range(3)]
+    good = [put_video(folder / f"good-{n}.mp4") for n in range(6)]
     locked.chmod(0o555)
     daemon = plain_fleet.daemon(folder, SETTINGS).start()
     until(lambda: finished(good), "the others are done", seconds=30)
@@ -176,13 +175,13 @@ def test_one_sub_folder_without_permission_stops_nobody_else(
 
 def test_the_cache_is_on_a_full_disk(folder: Path, tmp_path: Path, fleet: Fleet) -> None:
     with _small_disk(tmp_path / "cache", "1m") as disk:
-        video = make_video(folder / "a.mp4", frames=4)
+        video = put_video(folder / "a.mp4")
         before = digests(folder)
-        settings = {**SETTINGS, "cache": {"path": os.fspath(disk)}}
+        settings: Settings = {**SETTINGS, "cache": {"path": os.fspath(disk)}}
         daemon = fleet.daemon(folder, settings).start().ready()
         until(lambda: finished([video]), "there is room at first")
         ballast = _fill(disk)
-        late = make_video(folder / "b.mp4", frames=4)
+        late = put_video(folder / "b.mp4")
         before |= digests(folder)
         line = daemon.says("this machine is in trouble")
         assert "No space left" in line["message"]
@@ -194,8 +193,8 @@ def test_the_cache_is_on_a_full_disk(folder: Path, tmp_path: Path, fleet: Fleet)
 
 
 def test_a_folder_that_is_renamed_and_comes_back(folder: Path, fleet: Fleet) -> None:
-    video = make_video(folder / "a.mp4", frames=4)
-    working = make_video(folder / "long.mp4", frames=400)
+    video = put_video(folder / "a.mp4")
+    working = put_video(folder / "long.mp4", frames=400)
     before = digests(folder)
     daemon = fleet.daemon(folder, SETTINGS).start()
     until(lambda: finished([video]), "the first is done")
@@ -221,16 +220,16 @@ def test_a_folder_that_is_unmounted_and_mounted_again(
     with _small_disk(tmp_path / "disk", "1m") as disk:
         _mount("--bind", disk, folder)
         try:
-            video = make_video(folder / "a.mp4", frames=4)
+            video = put_video(folder / "a.mp4")
             before = digests(folder)
-            settings = {**SETTINGS, "watch": {"scan_interval": 0.5}}
+            settings: Settings = {**SETTINGS, "watch": {"scan_interval": 0.5}}
             daemon = fleet.daemon(folder, settings).start()
             until(lambda: finished([video]) and not leftovers(folder), "the first is done")
         finally:
             _unmount(folder)
         _not_ready(daemon, "folder: unmounted. ")
         # Below the mount there is another, empty folder: nothing is written there.
-        make_video(folder / "hidden.mp4", frames=4)
+        put_video(folder / "hidden.mp4")
         _mount("--bind", disk, folder)
         try:
             _ready(daemon)
@@ -239,7 +238,7 @@ def test_a_folder_that_is_unmounted_and_mounted_again(
             daemon.send(signal.SIGHUP)
             daemon.says("the settings were read again")
             scans = daemon.metric("posewatch_scans_total", outcome="ok")
-            late = make_video(folder / "b.mp4", frames=4)
+            late = put_video(folder / "b.mp4")
             until(lambda: finished([late]), "it works on")
             assert daemon.metric("posewatch_scans_total", outcome="ok") <= scans + 1
             until(lambda: not leftovers(folder), lambda: f"leftovers go: {leftovers(folder)}")
