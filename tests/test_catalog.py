@@ -537,6 +537,21 @@ def test_a_file_that_is_no_receipt_counts_for_nothing() -> None:
     assert [job.why for job in folder.catalog.jobs(folder.now, 9)] == [Why.NEW]
 
 
+def test_what_stands_at_the_receipt_s_name_may_turn_out_to_be_none() -> None:
+    folder = folder_with("a.mp4")
+    folder.done("a.mp4")
+    folder.scan()
+    folder.catalog.published("a.posewatch.json", Version(3, "2"), None, folder.now)
+    assert folder.state("a.mp4") is State.SETTLING
+
+
+def test_a_name_that_leaves_no_room_for_results_is_a_failure() -> None:
+    name = "x" * 240 + ".mp4"
+    folder = folder_with(name, scans=3)
+    assert folder.state(name) is State.FAILED
+    assert (folder.jobs(), folder.catalog.open, folder.catalog.failed) == ([], 0, 1)
+
+
 # Recipes
 
 

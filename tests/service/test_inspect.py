@@ -167,6 +167,14 @@ def test_a_failure_without_a_reason_is_still_one(folder: Folder) -> None:
     assert folder.status().failed == [Failed("a.mp4", "", "its receipt does not say why", "", None)]
 
 
+def test_a_name_that_is_too_long_is_a_failure_that_stands_nowhere(folder: Folder) -> None:
+    name = "x" * 240 + ".mp4"
+    folder.video(name)
+    (failed,) = folder.status().failed
+    assert (failed.name, failed.fault) == (name, "name-too-long")
+    assert "244 bytes" in failed.message
+
+
 def test_what_could_not_be_looked_at_is_told(folder: Folder) -> None:
     folder.video("a.mp4", "done")
     folder.deny("read", "a.posewatch.json", DeniedError("no"))
