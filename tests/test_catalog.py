@@ -21,7 +21,7 @@ from posewatch.catalog import (
     wants_version,
 )
 from posewatch.formats import names
-from posewatch.formats.receipt import InputRecord, Receipt, RecipeRecord, ResultRecord
+from posewatch.formats.receipt import Foreign, InputRecord, Receipt, RecipeRecord, ResultRecord
 from posewatch.storage.contract import Entry, Version
 
 SUFFIXES = (".mp4", ".mov", ".mkv")
@@ -255,7 +255,7 @@ class Folder:
     def __init__(self, rules: Rules = RULES) -> None:
         self.catalog = Catalog(rules)
         self.videos: dict[str, Version] = {}
-        self.receipts: dict[str, tuple[Version, Receipt | None]] = {}
+        self.receipts: dict[str, tuple[Version, Receipt | Foreign | None]] = {}
         self.others: dict[str, Version] = {}
         self.now = 1000.0
 
@@ -297,6 +297,24 @@ def folder_with(*videos: str, scans: int = 0) -> Folder:
     for _ in range(scans):
         folder.scan()
     return folder
+
+
+@pytest.mark.parametrize("foreign", Foreign)
+def test_a_foreign_file_under_the_receipts_name_is_told_and_left_alone(foreign: Foreign) -> None:
+    folder = folder_with("a.mp4")
+    folder.receipts["a.posewatch.json"] = Version(9, "1"), foreign
+    folder.scan()
+    folder.scan()
+    (job,) = folder.catalog.jobs(folder.now, 9)
+    assert (job.why, job.taken_by) == (Why.NAME_TAKEN, "a.posewatch.json")
+    assert job.receipt_key == "a.mp4.posewatch-refused.json"
+    folder.receipts[job.receipt_key] = Version(9, "2"), receipt_of("a.mp4", outcome="failed")
+    folder.scan()
+    assert folder.catalog.verdict("a.mp4", folder.now).state is State.FAILED
+    del folder.receipts["a.posewatch.json"]
+    folder.scan()
+    (job,) = folder.catalog.jobs(folder.now, 9)
+    assert (job.why, job.receipt_key) == (Why.NEW, "a.posewatch.json")
 
 
 def test_a_video_is_handed_out_when_two_scans_saw_the_same() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from posewatch.base.errors import Fault
 from posewatch.formats.receipt import (
     FailureRecord,
+    Foreign,
     InputRecord,
     Receipt,
     RecipeRecord,
@@ -80,15 +81,13 @@ def test_fields_of_a_later_version_are_ignored() -> None:
     "data",
     [
         b"",
-        b"null",
-        b"[]",
-        b"{}",
         b"\xff\xfe",
         b'{"posewatch": 1',
         b"[" * 100_000,
         b"9" * 5_000,
         encode(DONE)[:-3],
-        encode(DONE).replace(b'"posewatch": 1', b'"posewatch": 2'),
+        b'{"posewatch": 1}',
+        encode(DONE).replace(b'"posewatch": 1', b'"posewatch": 0'),
         encode(DONE).replace(b'"outcome": "done"', b'"outcome": "perhaps"'),
         encode(DONE).replace(b'"size": 5', b'"size": 1e999'),
         encode(DONE).replace(b'"name": "mediapipe"', b'"name": null'),
@@ -96,8 +95,17 @@ def test_fields_of_a_later_version_are_ignored() -> None:
         encode(FAILED).replace(b'"fault": "empty"', b'"fault": "new"'),
     ],
 )
-def test_what_is_no_receipt_is_none(data: bytes) -> None:
+def test_what_is_damaged_is_none(data: bytes) -> None:
     assert decode(data) is None
+
+
+@pytest.mark.parametrize("data", [b"null", b"[]", b"{}", b'"posewatch"', b'{"posewatch": "1"}'])
+def test_what_others_wrote_is_foreign(data: bytes) -> None:
+    assert decode(data) is Foreign.OTHER
+
+
+def test_a_receipt_of_a_later_format_is_told_from_todays() -> None:
+    assert decode(encode(DONE).replace(b'"posewatch": 1', b'"posewatch": 2')) is Foreign.NEWER
 
 
 @given(st.binary(max_size=40) | json_values.map(lambda value: json.dumps(value).encode()))
@@ -109,4 +117,4 @@ def test_nothing_makes_the_reader_raise(data: bytes) -> None:
 def test_no_value_of_any_field_makes_the_reader_raise(field: str, value: object) -> None:
     content = {**json.loads(encode(DONE)), field: value}
     found = decode(json.dumps(content).encode())
-    assert found is None or isinstance(found, Receipt)
+    assert found is None or isinstance(found, Receipt | Foreign)

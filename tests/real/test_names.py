@@ -196,3 +196,19 @@ def test_a_foreign_file_with_the_name_of_a_result_is_left_alone(folder: Path, fl
     until(lambda: finished([video]), "it is done after a retry")
     assert_whole(video, 2)
     assert daemon.stop() == 0
+
+
+def test_a_foreign_file_with_the_name_of_a_receipt_is_left_alone(
+    folder: Path, fleet: Fleet
+) -> None:
+    video = put_video(folder / "a.mp4", frames=2)
+    foreign = folder / "a.posewatch.json"
+    foreign.write_text('{"posewatch": "my notes about it"}')
+    daemon = fleet.daemon(folder).start()
+    daemon.says("failed", video="a.mp4", fault="name-taken")
+    assert foreign.read_text() == '{"posewatch": "my notes about it"}'
+    assert not (folder / "a.pose-mediapipe.npz").exists()
+    foreign.rename(folder / "notes.json")
+    until(lambda: finished([video]), "it is done")
+    assert_whole(video, 2)
+    assert daemon.stop() == 0

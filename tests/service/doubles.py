@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import queue
-from collections import deque
 from typing import TYPE_CHECKING
 
 from posewatch.base.clock import ManualClock
@@ -12,7 +10,8 @@ from posewatch.claims.observer import Observer
 from posewatch.config import Settings
 from posewatch.formats import names, receipt
 from posewatch.formats.receipt import InputRecord, Receipt, RecipeRecord, ResultRecord
-from posewatch.service.daemon import Daemon, Hint, Message, Parts
+from posewatch.service.daemon import Daemon, Parts
+from posewatch.service.inbox import Hint, Inbox
 from posewatch.service.notify import SilentNotifier
 from posewatch.service.progress import Progress
 from posewatch.stages.recipe import RecipeId
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from posewatch.base.errors import StorageError
     from posewatch.catalog import Job
+    from posewatch.service.inbox import Message
     from posewatch.service.overview import Overview
     from posewatch.stages.recipe import Progress as Frames
     from posewatch.worker.cancel import Stop
@@ -35,33 +35,25 @@ SUFFIX = ".pose-toy.npz"
 PATIENCE = 30.0
 
 
-class Inbox:
-    """A queue in which waiting moves the time on instead."""
+class PatientInbox(Inbox):
+    """One in which waiting moves the time on instead."""
 
     def __init__(self, clock: ManualClock) -> None:
+        super().__init__()
         self._clock = clock
-        self._messages: deque[Message] = deque()
+        self._looks = 0
         self.slept: list[float] = []
 
-    def put(self, message: Message) -> None:
-        """See `SimpleQueue`."""
-        self._messages.append(message)
-
-    def get_nowait(self) -> Message:
-        """See `SimpleQueue`."""
-        if not self._messages:
-            raise queue.Empty
-        return self._messages.popleft()
-
-    def get(self, timeout: float) -> Message:
-        """See `SimpleQueue`."""
-        if self._messages:
-            return self._messages.popleft()
+    def get(self, timeout: float) -> Message | None:
+        """See `Inbox`."""
         assert timeout >= 0
-        assert len(self.slept) < 2000, "it never ends"
-        self.slept.append(timeout)
-        self._clock.advance(timeout)
-        raise queue.Empty
+        self._looks += 1
+        assert self._looks < 10_000, "it never ends"
+        message = super().get(0.0)
+        if message is None and timeout:
+            self.slept.append(timeout)
+            self._clock.advance(timeout)
+        return message
 
 
 class RunnerDouble:
@@ -153,7 +145,7 @@ class House:
         self.acts: dict[tuple[str, str], Callable[[], None]] = {}
         self.storage = FaultyStorage(self.memory, self._hook)
         self.metrics = Metrics()
-        self.inbox = Inbox(self.clock)
+        self.inbox = PatientInbox(self.clock)
         self.heart = HeartDouble()
         self.workshop = WorkshopDouble()
         self.notifier = NotifierDouble()
@@ -183,7 +175,7 @@ class House:
             ),
             self.settings,
             RunnerDouble(),  # type: ignore[arg-type]
-            self.inbox,  # type: ignore[arg-type]
+            self.inbox,
             until_idle=until_idle,
         )
 

@@ -24,7 +24,8 @@ from posewatch.catalog import Job, Why
 from posewatch.claims.claim import Claim
 from posewatch.claims.claims import Claims, Owner
 from posewatch.claims.observer import Observer
-from posewatch.service.daemon import ABANDON, Ask, Hint, Trouble
+from posewatch.service.daemon import ABANDON, OVERDUE
+from posewatch.service.inbox import Ask, Hint, Trouble
 from posewatch.stages.recipe import Progress
 from posewatch.storage.contract import Skipped
 from posewatch.worker.cancel import Stop
@@ -328,7 +329,7 @@ def test_trouble_of_the_folder_holds_everything_up_and_is_told_once(
     checks = house.daemon.readiness().checks
     assert [(check.name, check.ok) for check in checks] == [
         ("folder", False),
-        ("first scan", True),
+        ("scan", True),
         ("running", True),
         ("machine", True),
     ]
@@ -485,7 +486,21 @@ def test_a_name_that_is_too_long_is_told_once(
 def test_before_the_first_scan_it_is_not_ready(house: House) -> None:
     house.turn()
     checks = {check.name: check for check in house.daemon.readiness().checks}
-    assert (checks["first scan"].ok, checks["first scan"].detail) == (False, "not done yet")
+    assert (checks["scan"].ok, checks["scan"].detail) == (False, "the first one is not done yet")
+
+
+def test_a_scan_that_hangs_makes_it_unready_and_its_end_ready_again(house: House) -> None:
+    house.settle()
+    house.on_request = lambda: None
+    house.turn(60)
+    house.turn(OVERDUE)
+    assert house.daemon.readiness().ok
+    house.turn(1)
+    (scan,) = [c for c in house.daemon.readiness().checks if not c.ok]
+    assert (scan.name, scan.detail) == ("scan", "one lasts for 301 s")
+    house.scan()
+    house.turn()
+    assert house.daemon.readiness().ok
 
 
 # Sweeping
@@ -585,6 +600,17 @@ def test_after_the_grace_everything_is_given_back(house: House) -> None:
     house.end("a.mp4", Outcome.GIVEN_BACK)
     house.turn()
     assert house.daemon._over()
+
+
+def test_who_asks_to_stop_waits_for_no_hints(house: House) -> None:
+    house.settle()
+    keys = [f"{number}.mp4" for number in range(20)]
+    for key in keys:
+        house.acts["stat", key] = lambda: house.clock.advance(2.0)
+    house.write(*keys)
+    house.inbox.put(Ask.STOP)
+    house.turn()
+    assert house.notifier.told[:1] == ["stopping"]
 
 
 def test_a_second_stop_does_not_wait(house: House) -> None:

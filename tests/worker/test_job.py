@@ -22,6 +22,7 @@ from posewatch.base.metrics import Outcome
 from posewatch.catalog import NOT_REGULAR, Why
 from posewatch.claims.claim import Claim
 from posewatch.formats import names, receipt
+from posewatch.formats.receipt import Foreign
 from posewatch.stages.recipe import Progress, RecipeId
 from posewatch.storage.contract import Version
 from posewatch.vision.decoder import DecoderStartError, DecodingCancelledError
@@ -340,6 +341,24 @@ def test_a_video_whose_name_is_taken_is_refused_beside_itself(scene: Scene) -> N
     )
     assert scene.receipt() == before
     assert scene.run(job).outcome is None
+
+
+@pytest.mark.parametrize("content", [b'{"notes": "mine"}', b'{"posewatch": 2, "outcome": "done"}'])
+def test_a_foreign_file_under_the_receipts_name_is_left_alone(scene: Scene, content: bytes) -> None:
+    scene.memory.put(RECEIPT, content)
+    ending = scene.run()  # nobody had read it yet
+    assert ending.outcome is Outcome.RETRIED
+    assert ending.standing is not None
+    assert isinstance(ending.standing.receipt, Foreign)
+    key = names.refusal_key(VIDEO)
+    job = scene.job(taken_by="a.posewatch.json", why=Why.NAME_TAKEN, receipt_key=key)
+    assert scene.run(job).outcome is Outcome.FAILED
+    assert failure_of(scene, key)[:2] == (
+        Fault.NAME_TAKEN,
+        "there is a 'a.posewatch.json' already that this posewatch did not write",
+    )
+    assert scene.memory.read(RECEIPT) == content
+    assert scene.recipe.runs == 0
 
 
 def test_a_rival_that_finished_first_is_not_overwritten(scene: Scene) -> None:

@@ -74,7 +74,6 @@ class ClaimOutcome(StrEnum):
     ACQUIRED = "acquired"  # as the first attempt
     TAKEN = "taken"  # over, from an attempt that was found dead
     BUSY = "busy"  # somebody else holds it
-    SUPERSEDED = "superseded"  # somebody else was quicker
     ALREADY_DONE = "already_done"  # it was finished in between
 
 

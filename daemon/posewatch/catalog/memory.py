@@ -18,13 +18,13 @@ from posewatch.catalog.verdict import (
     decide,
 )
 from posewatch.formats import names
+from posewatch.formats.receipt import Foreign, Receipt
 from posewatch.storage.contract import Entry, Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from posewatch.catalog.listing import Listing
-    from posewatch.formats.receipt import Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ class Job:
         version: the content that was seen.
         why: the reason.
         receipt_key: where its receipt goes.
-        taken_by: the file name of the other video that owns the result names, if one does.
+        taken_by: the file name of what has the names of its results or receipt: another video, or a
+            foreign file.
         seen_at: when this version was first seen, by the monotonic clock.
         closed_at: when a local program closed it, if that was seen.
         look_again: whether only a hint has told of it, so that its version must be looked at again
@@ -88,6 +89,7 @@ class Catalog:
     rules: Rules
     _videos: dict[str, _Video] = field(default_factory=dict)
     _receipts: dict[str, ReceiptFacts] = field(default_factory=dict)
+    _foreign: set[str] = field(default_factory=set)  # not ours, under names of receipts
     _kept: dict[str, int] = field(default_factory=dict)  # sizes of receipts and results
     _own: dict[str, float] = field(default_factory=dict)  # what of that we wrote, and when
     _rivals: dict[str, list[str]] = field(default_factory=dict)  # inputs that share a stem
@@ -133,6 +135,7 @@ class Catalog:
         self._kept = kept
         for key in self._receipts.keys() - kept.keys():
             del self._receipts[key]
+        self._foreign &= kept.keys()
 
     def _seen(self, key: str, version: Version, began: float) -> _Video:
         known = self._videos.get(key)
@@ -142,22 +145,26 @@ class Catalog:
             known.scans += 1
         return known
 
-    def receipt_read(self, key: str, version: Version, receipt: Receipt | None) -> None:
+    def receipt_read(self, key: str, version: Version, receipt: Receipt | Foreign | None) -> None:
         """What the receipt at `key` says, as a scan has read it.
 
         Args:
             key: where it is.
             version: of the receipt.
-            receipt: its content; None where the file is no receipt.
+            receipt: its content; None where it is damaged.
         """
         if key not in self._own:  # else ours is newer
             self._note_receipt(key, version, receipt, ours=False)
 
     def _note_receipt(
-        self, key: str, version: Version, receipt: Receipt | None, *, ours: bool
+        self, key: str, version: Version, receipt: Receipt | Foreign | None, *, ours: bool
     ) -> None:
-        if receipt is None:
+        self._foreign.discard(key)
+        if not isinstance(receipt, Receipt):
             self._receipts.pop(key, None)
+            if receipt is not None:
+                self._kept[key] = version.size
+                self._foreign.add(key)
             return
         folder, _ = names.split(key)
         known = self._receipts.get(key)
@@ -277,7 +284,9 @@ class Catalog:
         else:
             self._ready.setdefault(key)
 
-    def published(self, key: str, version: Version, receipt: Receipt | None, now: float) -> None:
+    def published(
+        self, key: str, version: Version, receipt: Receipt | Foreign | None, now: float
+    ) -> None:
         """This process knows what stands in the folder, newer than any scan that has begun.
 
         Args:
@@ -287,7 +296,7 @@ class Catalog:
             now: the time.
         """
         self._note_receipt(key, version, receipt, ours=True)
-        if receipt is not None:
+        if isinstance(receipt, Receipt):
             folder, _ = names.split(key)
             self._kept.update((folder + r.name, r.size) for r in receipt.results)
             self._own |= dict.fromkeys((key, *(folder + r.name for r in receipt.results)), now)
@@ -370,11 +379,14 @@ class Catalog:
         return names.receipt_key(key) if self.owner(key) == key else names.refusal_key(key)
 
     def owner(self, key: str) -> str:
-        """The input that owns the names of results and receipt: this one, unless it has rivals.
+        """What owns the names of results and receipt: this input, unless it has rivals.
 
+        A foreign file under the receipt's name owns it.
         Of several videos that differ in their suffix only, the one that the receipt is about; where
         there is none, the one that was seen first, then the first by name.
         """
+        if names.receipt_key(key) in self._foreign:
+            return names.receipt_key(key)
         rivals = [r for r in self._rivals.get(names.stem(key), ()) if r in self._videos]
         if len(rivals) < 2:
             return key

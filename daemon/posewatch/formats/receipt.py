@@ -1,13 +1,15 @@
 """The receipt: `NAME.posewatch.json`, beside the input, written last.
 
 It says what became of one version of an input: the results with their digests, or the failure.
-A receipt is decoded by `decode`, which ignores fields it does not know and never raises: what is no
-receipt is None, and the job is done again.
+A receipt is decoded by `decode`, which ignores fields it does not know and never raises: a damaged
+receipt is None, and the job is done again; what others wrote under its name is `Foreign`, and is
+left alone.
 """
 
 from __future__ import annotations
 
 import json
+from enum import Enum, auto
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError
@@ -122,15 +124,31 @@ class Receipt(_Record):
     work: WorkRecord = WorkRecord()
 
 
+class Foreign(Enum):
+    """What stands where a receipt would: whole, and not this posewatch's to replace."""
+
+    OTHER = auto()  # another program's
+    NEWER = auto()  # of a later version of this format
+
+
 def encode(receipt: Receipt) -> bytes:
     """The file's content: JSON for people and programs, two spaces of indent, ASCII only."""
     # By hand, since pydantic's own writer refuses the lone surrogates of an undecodable name.
     return (json.dumps(receipt.model_dump(mode="python"), indent=2, default=str) + "\n").encode()
 
 
-def decode(data: bytes) -> Receipt | None:
-    """The receipt in `data`, or None when it is none that this version can use."""
+def decode(data: bytes) -> Receipt | Foreign | None:
+    """The receipt in `data`; None when it is damaged, and may be made anew."""
     try:
-        return Receipt.model_validate(json.loads(data))
-    except (ValueError, ValidationError, RecursionError):
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    version = content.get("posewatch") if isinstance(content, dict) else None
+    if not isinstance(version, int):
+        return Foreign.OTHER
+    if version > FORMAT:
+        return Foreign.NEWER
+    try:
+        return Receipt.model_validate(content)
+    except (ValidationError, RecursionError):
         return None

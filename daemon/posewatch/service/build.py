@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import platform
-import queue
 import signal
 import socket
 import sys
@@ -36,8 +35,9 @@ from posewatch.claims.claims import Claims, Owner
 from posewatch.claims.observer import Observer
 from posewatch.models.cache import ModelCache
 from posewatch.service import crashes
-from posewatch.service.daemon import Ask, Daemon, Hint, Message, Parts, Trouble
+from posewatch.service.daemon import Daemon, Parts
 from posewatch.service.http import HttpServer
+from posewatch.service.inbox import Ask, Hint, Inbox, Trouble
 from posewatch.service.notify import Notifier, SilentNotifier, Watchdog, notifier, watchdog_interval
 from posewatch.service.pages import Check, Pages, Readiness
 from posewatch.service.progress import Progress
@@ -169,7 +169,7 @@ class _House:
         self._notifier = told
         self._metrics = Metrics()
         self._progress = Progress(clock, PATIENCE)
-        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._daemon: Daemon | None = None
         self._doing = "starting"
         self._died = False

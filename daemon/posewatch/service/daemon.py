@@ -2,9 +2,9 @@
 
 Threads and who owns what: the loop runs in the main thread and alone owns the catalog, the
 workshop and every decision. Everybody else (watchdog's thread, the scanner, job threads, the signal
-handlers) only puts a message into the inbox, a `SimpleQueue`, whose `put` is safe even inside of a
-signal handler. One `turn` of the loop takes in what has arrived, claims what is ready, and reports;
-then it sleeps until a message or the next moment that it knows of.
+handlers) only puts a message into the inbox. One `turn` of the loop takes in what has
+arrived, claims what is ready, and reports; then it sleeps until a message or the next moment that
+it knows of.
 
 How it stops: SIGTERM or SIGINT gives back what has not begun and lets the running videos finish for
 `[work] grace` seconds, then gives those back too; a second signal does that at once. A job that
@@ -14,9 +14,7 @@ hangs in a dead mount is left behind after `ABANDON` seconds more: its claim goe
 from __future__ import annotations
 
 import logging
-import queue
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from posewatch.base.errors import PosewatchError, StorageError
@@ -25,6 +23,7 @@ from posewatch.base.metrics import HintSource, Outcome, Success, VideoState
 from posewatch.catalog import Catalog, Held, Rules, State, version_of
 from posewatch.claims.survey import survey
 from posewatch.formats import names
+from posewatch.service.inbox import Ask, Hint, Trouble
 from posewatch.service.overview import Overview, Pace
 from posewatch.service.pages import Check, Readiness
 from posewatch.service.sweep import Sweeper
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from posewatch.catalog import Job
     from posewatch.claims.observer import Observer
     from posewatch.config import Settings
+    from posewatch.service.inbox import Inbox, Message
     from posewatch.service.notify import Notifier
     from posewatch.service.progress import Progress
     from posewatch.storage.contract import Storage
@@ -59,39 +59,11 @@ TURN = 1.0
 DRAIN_INTERVAL = 1.0
 """Seconds between scans of `--until-idle` at most: somebody is waiting."""
 
+OVERDUE, OVERDUE_TIMES = 300.0, 5.0
+"""A scan is overdue after so many seconds, and so many times what the last one took."""
 
 CONFIRM = 0.9
 """Share of the interval after which the next scan comes when there are files to be seen again."""
-
-
-class Ask(Enum):
-    """What a signal asks for."""
-
-    STOP = auto()
-    RELOAD = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """Somebody saw that this file was written."""
-
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """The folder refuses a job something; None when it did not.
-
-    Attributes:
-        key: the video.
-        error: what the folder said.
-    """
-
-    key: str
-    error: StorageError | None
-
-
-Message = Ask | Hint | Trouble | Scan | StorageError | Ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +114,7 @@ class Daemon:
         parts: Parts,
         settings: Settings,
         runner: Runner,
-        inbox: queue.SimpleQueue[Message],
+        inbox: Inbox,
         *,
         until_idle: bool,
     ) -> None:
@@ -159,6 +131,7 @@ class Daemon:
         self._scanning = False
         self._fresh = False
         self._scanned = False
+        self._scan_asked = self._scan_took = 0.0
         self._stop_at: float | None = None
         self._skipped: set[str] = set()
         self._misnamed: set[str] = set()
@@ -178,13 +151,21 @@ class Daemon:
         return Readiness(
             (
                 self._troubles.check_folder(),
-                Check("first scan", self._scanned, "" if self._scanned else "not done yet"),
+                self._check_scan(),
                 Check(
                     "running", self._stop_at is None, "" if self._stop_at is None else "stopping"
                 ),
                 self._troubles.check_machine(),
             )
         )
+
+    def _check_scan(self) -> Check:
+        """A mount that hangs blocks the scanner, not the loop, and gives no error."""
+        if not self._scanned:
+            return Check("scan", ok=False, detail="the first one is not done yet")
+        lasts = self._parts.clock.monotonic() - self._scan_asked if self._scanning else 0.0
+        overdue = lasts > max(OVERDUE, OVERDUE_TIMES * self._scan_took)
+        return Check("scan", not overdue, f"one lasts for {lasts:.0f} s" if overdue else "")
 
     # The loop
 
@@ -204,15 +185,14 @@ class Daemon:
         # Not for longer: each hint costs a look at a folder that may be slow, and a whole tree that
         # is moved in gives as many as it has files.
         while clock.monotonic() < began + TURN:
-            try:
-                message = self._inbox.get_nowait()
-            except queue.Empty:
+            message = self._inbox.get(0.0)
+            if message is None:
                 break
             self._take(message, clock.monotonic())
         now = clock.monotonic()
         if self._stop_at is None:
             if now >= self._next_scan and not self._scanning:
-                self._scanning, self._fresh = True, True
+                self._scanning, self._fresh, self._scan_asked = True, True, now
                 self._parts.request_scan()
             self._hand_out(now)
         elif now >= self._stop_at:
@@ -240,11 +220,9 @@ class Daemon:
             until = min([until, *(moment for moment in moments if moment is not None)])
         else:
             until = min(until, max(self._stop_at, now + 0.1))
-        try:
-            message = self._inbox.get(timeout=max(until - now, 0.0))
-        except queue.Empty:
-            return
-        self._take(message, self._parts.clock.monotonic())
+        message = self._inbox.get(max(until - now, 0.0))
+        if message is not None:
+            self._take(message, self._parts.clock.monotonic())
 
     # What comes in
 
@@ -287,6 +265,7 @@ class Daemon:
 
     def _take_scan(self, scan: Scan, now: float) -> None:
         self._scanning, self._scanned = False, True
+        self._scan_took = scan.ended - scan.began
         metrics = self._parts.metrics
         metrics.scans[Success.OK].inc()
         metrics.hints[HintSource.SCAN].inc()

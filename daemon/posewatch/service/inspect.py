@@ -13,6 +13,7 @@ from posewatch.catalog import Catalog, Held, Rules, State
 from posewatch.claims.names import parse_lock
 from posewatch.claims.record import LockRecord, decode
 from posewatch.formats import names, receipt
+from posewatch.formats.receipt import Receipt
 from posewatch.watch.scan import FolderReader, Scan
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from posewatch.base.clock import Clock
-    from posewatch.formats.receipt import Receipt
     from posewatch.storage.contract import Storage
 
 
@@ -107,7 +107,7 @@ def folder_status(
         StorageError: the folder could not be read as a whole.
     """
     scan = FolderReader(storage, suffixes, clock, alive).scan()
-    receipts = {key: content for key, _, content in scan.receipts if content is not None}
+    receipts = {key: content for key, _, content in scan.receipts if isinstance(content, Receipt)}
     holders = _holders(scan)
     # No recipe is wanted here, so none of them is outdated.
     catalog = Catalog(Rules(suffixes, recipe_hash=None, settle=0.0, scans=1))
@@ -232,7 +232,7 @@ def _forget(
     try:
         content = storage.read(receipt_key)
         found = receipt.decode(content)
-        if found is None or found.outcome != "failed":
+        if not isinstance(found, Receipt) or found.outcome != "failed":
             return False
         about = names.split(receipt_key)[0] + found.input.name
         if key not in {None, about}:

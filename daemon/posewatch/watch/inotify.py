@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+PATIENCE = 5.0
+"""Seconds that watchdog's threads get to end."""
+
+
 class LocalWrites(FileSystemEventHandler):
     """Calls `hint` with the key of each file that was closed after writing, or moved in.
 
@@ -120,7 +124,7 @@ class LocalWrites(FileSystemEventHandler):
                 self._tell(os.path.join(folder, name))  # noqa: PTH118 -- text, as watchdog has it
 
     def close(self) -> None:
-        """Stop; returns when watchdog's threads have ended."""
+        """Stop. A thread that hangs in a dead mount is left behind, not waited for."""
         if self._observer.is_alive():
             self._observer.stop()
-            self._observer.join()
+            self._observer.join(timeout=PATIENCE)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from posewatch.base.clock import Clock
-    from posewatch.formats.receipt import Receipt
+    from posewatch.formats.receipt import Foreign, Receipt
     from posewatch.storage.contract import Entry, Storage, Version
 
 
@@ -32,8 +32,8 @@ class Scan:
 
     Attributes:
         listing: the folder's files.
-        receipts: key, version and content of the receipts that are new or changed since the last
-            scan; the content is None where the file is no receipt.
+        receipts: key, version and content (see `formats.receipt.decode`) of the receipts that are
+            new or changed since the last scan.
         locks: the content of each lock file.
         skipped: what the listing left out, and the receipts and locks that may not be read.
         files: how many files were seen, of any kind.
@@ -43,7 +43,7 @@ class Scan:
     """
 
     listing: catalog.Listing
-    receipts: list[tuple[str, Version, Receipt | None]] = field(default_factory=list)
+    receipts: list[tuple[str, Version, Receipt | Foreign | None]] = field(default_factory=list)
     locks: dict[str, bytes] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
     files: int = 0

@@ -119,7 +119,7 @@ class Attempt:
                 self.job.version.size, self._cancellation.check
             ) as folder:
                 copy = self._fetch(folder)
-                old = done.receipt if done is not None else None
+                old = done.ours if done is not None else None
                 if old is not None and self._only_touched(old, folder):
                     return self._renewed(old)
                 made = self._make(copy, folder)
@@ -148,6 +148,12 @@ class Attempt:
                 Fault.CRASHED,
                 f"posewatch itself failed on it {self.job.bugs} times",
                 hint="This is a bug: please report it, with the log",
+            )
+        if self.job.taken_by is not None and names.is_receipt(self.job.taken_by):
+            raise InputError(
+                Fault.NAME_TAKEN,
+                f"there is a {self.job.taken_by!r} already that this posewatch did not write",
+                hint="Move that away; if a newer posewatch wrote it, update this one",
             )
         if self.job.taken_by is not None:
             raise InputError(
@@ -253,8 +259,8 @@ class Attempt:
         begun = time.perf_counter()
         standing = self._publisher.publish(results, receipt_of, self._cancellation)
         self._runner.metrics.stage_duration[Stage.PUBLISH].observe(time.perf_counter() - begun)
-        if standing.receipt is not None:
-            published = sum(result.size for result in standing.receipt.results)
+        if standing.ours is not None:
+            published = sum(result.size for result in standing.ours.results)
             self._runner.metrics.published_bytes.inc(published)
         return standing
 

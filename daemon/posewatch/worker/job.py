@@ -116,7 +116,7 @@ class Runner:
         except StoppedError as stop:
             ending = _stopped(job, stop, log)
         except RivalError as rival:
-            log.info("another video has its receipt", extra=fields(file=rival.standing.key))
+            log.info("the name of its receipt is taken", extra=fields(file=rival.standing.key))
             ending = Ending(job, Outcome.RETRIED, standing=rival.standing, wait=PAUSE)
         except MissingError:
             log.info("the video is gone")

@@ -31,12 +31,12 @@ from posewatch.base.errors import (
 )
 from posewatch.base.logs import fields
 from posewatch.formats import names, receipt
-from posewatch.formats.receipt import Receipt, ResultRecord
+from posewatch.formats.receipt import Foreign, Receipt, ResultRecord
 from posewatch.storage.contract import Version
 from posewatch.worker.cancel import Stop, StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from posewatch.base.clock import Clock
@@ -51,10 +51,10 @@ log = logging.getLogger(__name__)
 
 
 class RivalError(Exception):
-    """The receipt that stands is about another video that would have the same receipt.
+    """What stands at the receipt's name is another video's receipt, or foreign.
 
     Args:
-        standing: the receipt.
+        standing: the file.
     """
 
     def __init__(self, standing: Standing) -> None:
@@ -69,12 +69,17 @@ class Standing:
     Attributes:
         key: where.
         version: of the file.
-        receipt: what it says; None where it is no receipt.
+        receipt: what it says; None where it is damaged.
     """
 
     key: str
     version: Version
-    receipt: Receipt | None
+    receipt: Receipt | Foreign | None
+
+    @property
+    def ours(self) -> Receipt | None:
+        """The receipt, if it is one."""
+        return self.receipt if isinstance(self.receipt, Receipt) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +121,10 @@ class Publisher:
         """Whether a receipt leaves nothing to do for a version of the input and a recipe.
 
         Raises:
-            RivalError: it is about another video that is there.
+            RivalError: it is about another video that is there, or no receipt of this posewatch.
         """
+        if isinstance(standing.receipt, Foreign):
+            raise RivalError(standing)
         found = standing.receipt
         if found is None:
             return False
@@ -221,7 +228,8 @@ class Publisher:
         # Another worker was quicker, or the answer to our own success was lost.
         if old is not None and self.settles(old, version, mine.recipe.hash):
             return old
-        expected = {key: self._replaceable(key, old, path) for key, path in results.items()}
+        named = old.ours.results if old is not None and old.ours is not None else ()
+        expected = {key: self._replaceable(key, named, path) for key, path in results.items()}
         staging = self.storage.stage(self.claim.token, self.input_key)
         try:
             records = []
@@ -243,19 +251,21 @@ class Publisher:
                 staging.discard()
         return Standing(self.receipt_key, version, final)
 
-    def _replaceable(self, key: str, old: Standing | None, local: Path) -> Version | None:
-        """The version of a result that is there and may be replaced; None where none is there."""
+    def _replaceable(self, key: str, named: Iterable[ResultRecord], local: Path) -> Version | None:
+        """The version of a result that is there and may be replaced; None where none is there.
+
+        It may be if the old receipt names it, whatever became of it since, or if it says itself
+        that posewatch made it: an attempt that died before its receipt leaves such.
+        """
         entry = self.storage.stat(key)
         if entry is None or entry.version is None:
             return None
-        name = names.split(key)[1]
-        named = old.receipt.results if old is not None and old.receipt is not None else ()
+        name, version = names.split(key)[1], entry.version
         if entry.regular and (
             any(result.name == name for result in named)
-            # Left by an attempt that died between its results and its receipt?
-            or self._is_ours(key, entry.version, local.with_name("found"))
+            or self._is_ours(key, version, local.with_name("found"))
         ):
-            return entry.version
+            return version
         raise InputError(
             Fault.NAME_TAKEN,
             f"there is a {name} already that posewatch did not make",
