@@ -146,5 +146,5 @@ def test_any_play_on_a_real_folder() -> None:
 
 @pytest.mark.slow
 def test_many_plays() -> None:
-    play(Model, 1500, 60)
-    play(PosixModel, 500, 60)
+    play(Model, 600, 60)
+    play(PosixModel, 200, 60)
