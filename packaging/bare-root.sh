@@ -28,7 +28,8 @@ esac
 
 mkdir -p build/roots
 image=build/roots/$suite.tar
-[[ -e $image ]] || mmdebstrap --variant=minbase --include=python3,make "$suite" "$image" "$mirror"
+# With apt, which every installed system has; only Debian's minbase brings it by itself.
+[[ -e $image ]] || mmdebstrap --variant=minbase --include=apt,python3,make "$suite" "$image" "$mirror"
 
 # Where pip gets packages from here, as a pip.conf for there; and the folders that it names.
 index_settings() {

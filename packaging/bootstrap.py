@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import fcntl
 import hashlib
 import json
@@ -36,6 +37,7 @@ PIP = Wheel(
     filename="pip-26.3-py3-none-any.whl",
     sha256="f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13",
 )
+CPLUSPLUS = "libstdc++.so.6"
 # The two builds of onnxruntime install the same files: an environment holds one of them.
 RUNTIMES = ("cpu", "gpu")
 
@@ -189,6 +191,23 @@ def wanted_extras(asked: Sequence[str], before: frozenset[str]) -> frozenset[str
     return (before | frozenset(asked)) - frozenset(RUNTIMES) | {runtime}
 
 
+def check_system(library: str = CPLUSPLUS) -> None:
+    """See that this is there: all wheels with compiled code take it from the system.
+
+    Whatever has apt has it; an image that was cut down to the bone may not.
+
+    Raises:
+        BootstrapError: it is not.
+    """
+    try:
+        ctypes.CDLL(library)
+    except OSError as error:
+        raise BootstrapError(
+            f"this system has no {library}, which numpy, OpenCV and onnxruntime need;"
+            " on Debian and Ubuntu: apt-get install libstdc++6"
+        ) from error
+
+
 def set_up(environment: Environment, asked: Sequence[str]) -> None:
     """Bring the environment to what is asked; do nothing where that is so already.
 
@@ -200,6 +219,7 @@ def set_up(environment: Environment, asked: Sequence[str]) -> None:
     wanted = wanted_extras(asked, before)
     if environment.installed() >= wanted:
         return
+    check_system()
     started = time.monotonic()
     version = ".".join(map(str, sys.version_info[:3]))
     replaced = before & frozenset(RUNTIMES) - wanted

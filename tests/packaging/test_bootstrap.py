@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import bootstrap
-from bootstrap import Environment, fingerprint, set_up, wanted_extras
+from bootstrap import Environment, check_system, fingerprint, set_up, wanted_extras
 from commands import CommandError
 from package_index import BootstrapError, Wheel
 
@@ -174,6 +174,12 @@ class TestSetUp:
         monkeypatch.setattr(Environment, "_run", run)
         with pytest.raises(BootstrapError, match="could not be downloaded"):
             checkout.environment.install_pip()
+
+
+def test_a_system_without_the_library_of_all_compiled_wheels_is_told_so() -> None:
+    check_system()
+    with pytest.raises(BootstrapError, match=r"no libnone\.so\.6, which numpy.*apt-get install"):
+        check_system("libnone.so.6")
 
 
 class TestExtras:
