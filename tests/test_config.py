@@ -69,8 +69,9 @@ def allowed(field: FieldInfo) -> str:
             high = next(r.le for r in field.metadata if isinstance(r, Le))
             return least if high == config.MOST else f"{least} to {high}"
     kinds = {bool: "`true`, `false`", str: "text"}
-    if field.annotation in kinds:
-        return kinds[field.annotation]
+    for kind, told in kinds.items():
+        if field.annotation in (kind, kind | None):
+            return told
     return "list of texts" if "tuple" in str(field.annotation) else "path"
 
 
@@ -122,7 +123,7 @@ def test_what_the_file_says_counts_and_the_rest_stays(tmp_path: Path) -> None:
         '[cache]\npath = "/fast"\n[claims]\nttl = 30\n',
     )
     settings = load(path)
-    assert settings.folder == Path("/data")
+    assert settings.folder.path == "/data"
     assert settings.cache.path == Path("/fast")
     assert settings.recipe.mode is PoseMode.TRACKING
     assert settings.watch.suffixes == (".mp4",)
@@ -144,7 +145,8 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ("[a.b]\nc = 1", "there is no setting a"),
         ("watch = 5", "watch: Input should be a table, not 5"),
         ("[[watch]]\nsettle = 1", "watch: Input should be a table"),
-        ("folder = 3", "folder: Input should be a path, not 3"),
+        ("folder = 3", "folder: Input should be a table, not 3"),
+        ('[folder]\nbucket = "clips"', "folder.bucket: Input should be s3://BUCKET"),
         ("[http]\nport = true", "http.port: Input should be a valid integer, not True"),
         ('[http]\nport = "80"', "http.port: Input should be a valid integer, not '80'"),
         ("[http]\nport = 65536", "http.port: Input should be less than or equal to 65535"),

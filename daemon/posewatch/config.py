@@ -46,11 +46,45 @@ class _Section(BaseModel):
     )
 
 
+class FolderSettings(_Section):
+    """The watched folder, and the bucket behind it. `folder = "…"` is short for its `path`."""
+
+    path: str | None = None
+    """The watched folder, or `s3://BUCKET/PREFIX`, when it is not given on the command line."""
+    bucket: str | None = None
+    """`s3://BUCKET/PREFIX` that the folder shows, where posewatch cannot find out by itself."""
+    endpoint: str | None = None
+    """URL of the store, for others than AWS."""
+    region: str | None = None
+    """Region of the bucket. Default: as AWS tools are configured, or `us-east-1`."""
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    """Where requests name the bucket. `auto`: in the host at AWS, in the path elsewhere."""
+    passwd_file: Annotated[Path | None, Field(strict=False)] = None
+    """File with `ACCESS_KEY:SECRET_KEY`, as s3fs has it. Default: as AWS tools are configured."""
+    profile: str | None = None
+    """Profile of the AWS configuration."""
+    single_writer: bool = False
+    """Promise that no other daemon watches the folder, for a store on which claims are not safe."""
+    share: str | None = None
+    """`2/5`: work on the second of five shares of the videos, for a store on which claims are not
+    safe. Each daemon needs another one."""
+
+    @field_validator("bucket")
+    @classmethod
+    def _bucket_is_an_address(cls, bucket: str | None) -> str | None:
+        if bucket is not None and not bucket.startswith("s3://"):
+            raise ValueError("Input should be s3://BUCKET or s3://BUCKET/PREFIX")
+        return bucket
+
+
 class WatchSettings(_Section):
     """How new videos are noticed."""
 
     scan_interval: Annotated[float, Field(ge=0.05, le=86_400)] = 10.0
     """Seconds between two scans of the whole folder."""
+    idle_interval: Annotated[float, Field(ge=0.05, le=86_400)] = 60.0
+    """Seconds between two scans of a bucket for which there is nothing to do: each costs a request
+    for 1,000 objects. Any other folder is scanned every `scan_interval`."""
     settle: Annotated[float, Field(ge=0, le=3600)] = 0.3
     """Seconds that a file must stay unchanged after a program closed it on this machine."""
     inotify: bool = True
@@ -159,8 +193,7 @@ class LogSettings(_Section):
 class Settings(_Section):
     """All settings."""
 
-    folder: Annotated[Path | None, Field(strict=False)] = None
-    """The watched folder, when it is not given on the command line."""
+    folder: FolderSettings = FolderSettings()
     watch: WatchSettings = WatchSettings()
     claims: ClaimSettings = ClaimSettings()
     work: WorkSettings = WorkSettings()
@@ -169,6 +202,11 @@ class Settings(_Section):
     cache: CacheSettings = CacheSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
+
+    @field_validator("folder", mode="before")
+    @classmethod
+    def _folder_may_be_short(cls, folder: object) -> object:
+        return {"path": folder} if isinstance(folder, str) else folder
 
 
 def load(

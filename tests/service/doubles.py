@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from posewatch.base.clock import ManualClock
 from posewatch.base.metrics import Metrics, Outcome
+from posewatch.catalog import Share
 from posewatch.claims.observer import Observer
 from posewatch.config import Settings
 from posewatch.formats import names, receipt
@@ -139,7 +140,14 @@ class NotifierDouble(SilentNotifier):
 class House:
     """A loop and its surroundings."""
 
-    def __init__(self, *, until_idle: bool = False, **settings: dict[str, object]) -> None:
+    def __init__(
+        self,
+        *,
+        until_idle: bool = False,
+        share: str = "1/1",
+        scans_cost: bool = False,
+        **settings: dict[str, object],
+    ) -> None:
         self.clock = ManualClock()
         self.memory = MemoryStorage()
         self.acts: dict[tuple[str, str], Callable[[], None]] = {}
@@ -172,6 +180,8 @@ class House:
                 request_scan=self._requested,
                 reload=self._reload,  # type: ignore[arg-type]
                 show=self._show,
+                share=Share.parse(share),
+                scans_cost=scans_cost,
             ),
             self.settings,
             RunnerDouble(),  # type: ignore[arg-type]

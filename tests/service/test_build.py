@@ -23,7 +23,7 @@ from posewatch.base.errors import (
     UnmountedError,
 )
 from posewatch.base.log_fields import ATTRIBUTE
-from posewatch.config import Settings, load
+from posewatch.config import FolderSettings, Settings, load
 from posewatch.formats import receipt
 from posewatch.service import build
 from posewatch.service.notify import SilentNotifier
@@ -145,7 +145,7 @@ def test_the_folder_of_the_settings_is_watched_where_none_is_given(
     folder: Path, settings: Settings
 ) -> None:
     (folder / "a.mp4").write_bytes(b"video")
-    found = settings.model_copy(update={"folder": folder})
+    found = settings.model_copy(update={"folder": FolderSettings(path=str(folder))})
     with meanwhile(lambda: until(lambda: is_done(folder, "a"), "it is done")):
         build.serve(lambda: found, None)
 

@@ -503,6 +503,71 @@ def test_a_scan_that_hangs_makes_it_unready_and_its_end_ready_again(house: House
     assert house.daemon.readiness().ok
 
 
+# Buckets
+
+
+def test_a_daemon_works_on_its_share_only() -> None:
+    keys = [f"{number}.mp4" for number in range(12)]
+    houses = [House(share=f"{number}/3", work={"videos_in_flight": 12}) for number in (1, 2, 3)]
+    for house in houses:
+        house.put(*keys)
+        house.settle()
+    assert all(house.working for house in houses)
+    assert sorted(key for house in houses for key in house.working) == sorted(keys)
+
+
+def test_working_a_share_off_ends_when_that_is_done() -> None:
+    house = House(share="1/3", until_idle=True, work={"videos_in_flight": 12})
+    house.put(*(f"{number}.mp4" for number in range(12)))
+    house.on_request = house.scan
+    for _ in range(5):
+        house.turn(1)
+    assert not house.daemon._over()
+    for key in list(house.working):
+        house.finish(key)
+    for _ in range(5):
+        house.turn(1)
+    house.turn()
+    assert house.daemon._catalog.open > 0
+    assert house.daemon._over()
+
+
+def interval(house: House) -> float:
+    """Seconds to the next scan after a scan of now."""
+    house.requests.clear()
+    began = house.clock.monotonic()
+    house.daemon._next_scan = began
+    house.turn()
+    house.scan()
+    house.turn()
+    for _ in range(1000):
+        if len(house.requests) == 2:
+            break
+        house.turn(1)
+    house.scan()
+    house.turn()
+    return house.requests[1] - began
+
+
+def test_a_bucket_for_which_there_is_nothing_to_do_is_scanned_less_and_less() -> None:
+    house = House(scans_cost=True)
+    house.put("a.mp4")
+    house.settle()
+    assert [interval(house) for _ in range(2)] == [10, 10]
+    house.finish("a.mp4")
+    house.turn()
+    assert [interval(house) for _ in range(3)] == [20, 60, 60]
+    house.write("b.mp4")
+    house.turn()
+    assert house.daemon._next_scan <= house.clock.monotonic() + 10
+
+
+def test_a_folder_is_always_scanned_as_often() -> None:
+    house = House()
+    house.settle()
+    assert [interval(house) for _ in range(3)] == [10, 10, 10]
+
+
 # Sweeping
 
 

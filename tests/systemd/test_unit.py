@@ -23,7 +23,9 @@ def directive(name: str) -> str:
 
 def test_its_settings_are_the_defaults_and_name_the_folder_that_it_waits_for() -> None:
     settings = config.load(FOLDER / "posewatch.toml")
-    assert settings == config.Settings(folder=Path(directive("RequiresMountsFor")))
+    assert settings == config.Settings(
+        folder=config.FolderSettings(path=directive("RequiresMountsFor"))
+    )
 
 
 def test_local_copies_are_in_its_cache_directory() -> None:

@@ -97,6 +97,7 @@ class HintSource(StrEnum):
     """Who said that a file may have changed."""
 
     INOTIFY = "inotify"
+    EVENT = "event"  # of the bucket
     SCAN = "scan"
 
 

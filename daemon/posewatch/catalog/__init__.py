@@ -10,6 +10,7 @@ receipts say.
 
 from posewatch.catalog.listing import Listing, version_of, wants_version
 from posewatch.catalog.memory import Catalog, Job
+from posewatch.catalog.share import Share
 from posewatch.catalog.verdict import (
     NOT_REGULAR,
     Held,
@@ -30,6 +31,7 @@ __all__ = [
     "Listing",
     "ReceiptFacts",
     "Rules",
+    "Share",
     "State",
     "Verdict",
     "View",

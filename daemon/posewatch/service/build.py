@@ -31,6 +31,7 @@ from posewatch.base.logs import fields
 from posewatch.base.metrics import Metrics
 from posewatch.base.once import Once
 from posewatch.cache import InputCache
+from posewatch.catalog import Share
 from posewatch.claims.claims import Claims, Owner
 from posewatch.claims.observer import Observer
 from posewatch.models.cache import ModelCache
@@ -148,13 +149,13 @@ def drain(
 
 
 def _folder(settings: config.Settings, given: Path | None) -> Path:
-    folder = given or settings.folder
+    folder = given or settings.folder.path
     if folder is None:
         raise SettingsError(
             "no folder to watch",
             hint="Name it: posewatch run FOLDER, or set folder in the settings",
         )
-    return folder
+    return Path(folder)
 
 
 class _House:
@@ -246,6 +247,8 @@ class _House:
                 request_scan=scanner.request,
                 reload=reload,
                 show=show,
+                share=Share.parse(settings.folder.share or "1/1"),
+                scans_cost=False,
             )
             self._daemon = Daemon(parts, settings, runner, self._inbox, until_idle=until_idle)
             stack.enter_context(self._signals(signal.SIGTERM, signal.SIGINT))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from posewatch.base.errors import PosewatchError, StorageError
 from posewatch.base.logs import fields
 from posewatch.base.metrics import HintSource, Outcome, Success, VideoState
-from posewatch.catalog import Catalog, Held, Rules, State, version_of
+from posewatch.catalog import Catalog, Held, Rules, Share, State, version_of
 from posewatch.claims.survey import survey
 from posewatch.formats import names
 from posewatch.service.inbox import Ask, Hint, Trouble
@@ -83,6 +83,8 @@ class Parts:
         reload: reads the settings again, and takes over what can change while it runs; returns
             them and the runner of the next jobs.
         show: told where everything stands, about once a second.
+        share: the videos that this daemon works on.
+        scans_cost: whether a scan costs money: there are fewer while there is nothing to do.
     """
 
     storage: Storage
@@ -96,6 +98,8 @@ class Parts:
     request_scan: Callable[[], None]
     reload: Callable[[Settings], tuple[Settings, Runner]]
     show: Callable[[Overview], None]
+    share: Share
+    scans_cost: bool
 
 
 class Daemon:
@@ -130,6 +134,7 @@ class Daemon:
         self._next_scan = parts.clock.monotonic()
         self._scanning = False
         self._fresh = False
+        self._quiet = 0
         self._scanned = False
         self._scan_asked = self._scan_took = 0.0
         self._stop_at: float | None = None
@@ -210,7 +215,7 @@ class Daemon:
         at_work = self._scanning or len(self._parts.workshop) > 0
         if not self._until_idle or not self._scanned or not self._fresh or at_work:
             return False
-        return self._catalog.open == self._refused()
+        return not self._to_do()
 
     def _sleep(self) -> None:
         now = self._parts.clock.monotonic()
@@ -228,8 +233,8 @@ class Daemon:
 
     def _take(self, message: Message, now: float) -> None:
         match message:
-            case Hint(key):
-                self._take_hint(key, now)
+            case Hint(key, source):
+                self._take_hint(key, source, now)
             case Scan():
                 self._take_scan(message, now)
             case Ending():
@@ -248,11 +253,11 @@ class Daemon:
             case Ask.RELOAD:
                 self._take_reload()
 
-    def _take_hint(self, key: str, now: float) -> None:
+    def _take_hint(self, key: str, source: HintSource, now: float) -> None:
         if not names.is_input(key, self._catalog.rules.suffixes):
             return
-        self._parts.metrics.hints[HintSource.INOTIFY].inc()
-        self._fresh = False
+        self._parts.metrics.hints[source].inc()
+        self._stir(now)
         try:
             entry = self._parts.storage.stat(key)
         except StorageError as error:
@@ -262,6 +267,13 @@ class Daemon:
             self._catalog.gone(key)
         else:
             self._catalog.closed(key, entry, now)
+
+    def _stir(self, now: float) -> None:
+        """Something has happened: what was scanned is not all there is, and more may follow."""
+        self._fresh = False
+        if self._quiet:
+            self._quiet = 0
+            self._next_scan = min(self._next_scan, now + self._interval())
 
     def _take_scan(self, scan: Scan, now: float) -> None:
         self._scanning, self._scanned = False, True
@@ -284,6 +296,7 @@ class Daemon:
         counts = self._catalog.settle_up(held, now)
         # A file that was seen once is claimed when it is seen again: within two intervals, whenever
         # it came. A scan that takes long is followed by a rest as long.
+        self._quiet = 0 if self._catalog.open or not self._fresh else self._quiet + 1
         interval = self._interval() * (CONFIRM if counts[State.SETTLING] else 1.0)
         self._next_scan = max(scan.began + interval, now + scan.ended - scan.began)
         for state in State:
@@ -319,7 +332,7 @@ class Daemon:
     def _take_ending(self, ending: Ending, now: float) -> None:
         key = ending.job.key
         self._parts.workshop.ended(key)
-        self._fresh = False
+        self._stir(now)
         if ending.standing is not None:
             standing = ending.standing
             self._catalog.published(standing.key, standing.version, standing.receipt, now)
@@ -335,7 +348,7 @@ class Daemon:
         if ending.outcome in {Outcome.DONE, Outcome.FAILED}:
             self._pace.finished(ending.frames)
             self._troubles.passed(key, made=ending.outcome is Outcome.DONE)
-        if self._until_idle and self._catalog.open == 0:
+        if self._until_idle and not self._to_do():
             self._next_scan = now
 
     def _take_stop(self, now: float) -> None:
@@ -370,12 +383,20 @@ class Daemon:
         free = work.videos_in_flight + work.prefetch - len(self._parts.workshop)
         if self._troubles.everything_waits():
             return
-        for job in self._catalog.jobs(now, free, self._troubles.holds):
+        for job in self._catalog.jobs(now, free, self._held_back):
             if job.look_again and not self._rests(job, now):
                 continue
             self._pace.begin(now)
             self._catalog.taken(job.key)
             self._parts.workshop.start(job, self._runner)
+
+    def _held_back(self, key: str) -> bool:
+        return self._troubles.holds(key) or not self._parts.share.has(key)
+
+    def _to_do(self) -> int:
+        """How many open videos of this daemon's share can be written beside."""
+        mine = sum(map(self._parts.share.has, self._catalog.open_keys()))
+        return mine - self._refused()
 
     def _rests(self, job: Job, now: float) -> bool:
         """Whether a file that was closed is still the same after its time to settle."""
@@ -393,8 +414,13 @@ class Daemon:
         return False
 
     def _interval(self) -> float:
-        interval = self._settings.watch.scan_interval
-        return min(interval, DRAIN_INTERVAL) if self._until_idle else interval
+        watch = self._settings.watch
+        if self._until_idle:
+            return min(watch.scan_interval, DRAIN_INTERVAL)
+        if self._parts.scans_cost and self._quiet:
+            slower = watch.scan_interval * 2.0 ** min(self._quiet, 20)
+            return max(watch.scan_interval, min(slower, watch.idle_interval))
+        return watch.scan_interval
 
     def _report(self, now: float) -> None:
         self._reported = now
@@ -424,7 +450,8 @@ class Daemon:
         """How many open videos cannot be written beside, for all that was tried."""
         if self._troubles.error is None:
             return 0
-        return sum(self._troubles.given_up(key) for key in self._catalog.open_keys())
+        has, given_up = self._parts.share.has, self._troubles.given_up
+        return sum(given_up(key) and has(key) for key in self._catalog.open_keys())
 
 
 def _rules(settings: Settings, runner: Runner) -> Rules:

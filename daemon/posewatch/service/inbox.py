@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from posewatch.base.errors import StorageError
+from posewatch.base.metrics import HintSource
 from posewatch.watch.scan import Scan
 from posewatch.worker.attempt import Ending
 
@@ -26,9 +27,15 @@ class Ask(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Somebody saw that this file was written."""
+    """Somebody saw that a file was written.
+
+    Attributes:
+        key: which.
+        source: who saw it.
+    """
 
     key: str
+    source: HintSource = HintSource.INOTIFY
 
 
 @dataclass(frozen=True, slots=True)
