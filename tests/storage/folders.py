@@ -5,18 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from posewatch.storage.contract import Version
-from posewatch.storage.faulty import FaultyStorage, HookedFiles
+from posewatch.base.clock import ManualClock
+from posewatch.formats import names
+from posewatch.storage.contract import Version, staging_key
+from posewatch.storage.faulty import FaultyStorage, HookedFiles, HookedObjects
 from posewatch.storage.memory import MemoryStorage
 from posewatch.storage.posix import PosixStorage
+from posewatch.storage.s3 import S3Storage
+from posewatch.storage.s3_fence import is_bare
+from posewatch.storage.s3_memory import MemoryObjects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from posewatch.storage.contract import Storage
+    from posewatch.storage.s3_objects import ObjectStore
 
-KINDS = ("posix", "memory", "faulty-posix", "faulty-memory")
+KINDS = ("posix", "memory", "faulty-posix", "faulty-memory", "s3", "faulty-s3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +30,17 @@ class Folder:
     storage: Storage
     put: Callable[[str, bytes], Version]
     delete: Callable[[str], None]
+    bucket: bool = False
 
     def listed(self) -> set[str]:
-        return {entry.key for entry in self.storage.scan(lambda _key: False)}
+        """What is there, without what is left in a bucket of attempts that did not commit."""
+        keys = {entry.key for entry in self.storage.scan(lambda _key: False)}
+        receipts = {key for key in keys if names.is_receipt(key)}
+        return keys - {key for key in receipts if is_bare(self.storage.read(key))}
+
+    def shelf(self, key: str) -> set[str]:
+        """What a listing shows of open staging areas beside an input."""
+        return set() if self.bucket else {staging_key(key)}
 
 
 def make_folder(kind: str, root: Path) -> Folder:
@@ -36,6 +50,9 @@ def make_folder(kind: str, root: Path) -> Folder:
         memory = MemoryStorage()
         storage: Storage = FaultyStorage(memory) if faulty else memory
         return Folder(storage, memory.put, memory.delete)
+    if base == "s3":
+        objects = MemoryObjects()
+        return bucket_folder(HookedObjects(objects) if faulty else objects, "", objects)
     posix = PosixStorage(root, HookedFiles() if faulty else None)
     storage = FaultyStorage(posix) if faulty else posix
 
@@ -49,3 +66,14 @@ def make_folder(kind: str, root: Path) -> Folder:
         return Version(found.st_size, str(found.st_mtime_ns))
 
     return Folder(storage, put, lambda key: (root / key).unlink(missing_ok=True))
+
+
+def bucket_folder(store: ObjectStore, prefix: str, hand: MemoryObjects) -> Folder:
+    """A folder in a bucket."""
+    storage = S3Storage(store, prefix, ManualClock(), names.receipt_key)
+    return Folder(
+        storage,
+        lambda key, data: Version(len(data), hand.write(prefix + key, data)),
+        lambda key: hand.delete(prefix + key),
+        bucket=True,
+    )
