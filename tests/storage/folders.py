@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 from posewatch.base.clock import ManualClock
 from posewatch.formats import names
@@ -20,17 +21,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from posewatch.storage.contract import Storage
+    from posewatch.storage.s3_client import S3Client
     from posewatch.storage.s3_objects import ObjectStore
+    from s3.servers import Server
 
 KINDS = ("posix", "memory", "faulty-posix", "faulty-memory", "s3", "faulty-s3")
+
+SERVERS = ("moto", "ceph")
+"""Real S3 servers, see `s3.servers`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
+    """A folder of some kind.
+
+    Attributes:
+        storage: what is tested.
+        put: writes a file as some other program does.
+        delete: removes one as some other program does.
+        bucket: whether it is one.
+        never: characters that no name in it can have.
+    """
+
     storage: Storage
     put: Callable[[str, bytes], Version]
     delete: Callable[[str], None]
     bucket: bool = False
+    never: str = ""
 
     def listed(self) -> set[str]:
         """What is there, without what is left in a bucket of attempts that did not commit."""
@@ -68,7 +85,35 @@ def make_folder(kind: str, root: Path) -> Folder:
     return Folder(storage, put, lambda key: (root / key).unlink(missing_ok=True))
 
 
-def bucket_folder(store: ObjectStore, prefix: str, hand: MemoryObjects) -> Folder:
+class Hand(Protocol):
+    """Another program that uses a bucket."""
+
+    def write(self, key: str, data: bytes) -> str: ...
+    def delete(self, key: str) -> None: ...
+
+
+class ServerHand:
+    """See `Hand`."""
+
+    def __init__(self, client: S3Client) -> None:
+        self._client = client
+
+    def write(self, key: str, data: bytes) -> str:
+        bucket = self._client.place.bucket
+        return self._client._client.put_object(Bucket=bucket, Key=key, Body=data)["ETag"].strip('"')
+
+    def delete(self, key: str) -> None:
+        self._client.delete(key)
+
+
+def server_folder(server: Server) -> Folder:
+    """A folder of its own in a bucket of a real server."""
+    made = bucket_folder(server.shared, f"{secrets.token_hex(8)}/", ServerHand(server.shared))
+    # moto finds no way for a path of two lines.
+    return replace(made, never=made.never + "\n") if server.name == "moto" else made
+
+
+def bucket_folder(store: ObjectStore, prefix: str, hand: Hand) -> Folder:
     """A folder in a bucket."""
     storage = S3Storage(store, prefix, ManualClock(), names.receipt_key)
     return Folder(
@@ -76,4 +121,5 @@ def bucket_folder(store: ObjectStore, prefix: str, hand: MemoryObjects) -> Folde
         lambda key, data: Version(len(data), hand.write(prefix + key, data)),
         lambda key: hand.delete(prefix + key),
         bucket=True,
+        never="\udcff",
     )
