@@ -44,9 +44,11 @@ from posewatch.claims.record import nonce_of
 from posewatch.formats import names, receipt
 from posewatch.formats.receipt import FailureRecord, InputRecord, Receipt, RecipeRecord
 from posewatch.storage.contract import Version, is_hidden
-from posewatch.storage.faulty import FaultyStorage, HookedFiles, Operation
+from posewatch.storage.faulty import FaultyStorage, HookedFiles, HookedObjects, Operation
 from posewatch.storage.memory import MemoryStorage
 from posewatch.storage.posix import PosixStorage
+from posewatch.storage.s3 import S3Storage
+from posewatch.storage.s3_memory import MemoryObjects
 from posewatch.worker.cancel import Cancellation, StoppedError
 from posewatch.worker.publish import Publisher
 
@@ -57,10 +59,15 @@ if TYPE_CHECKING:
     from posewatch.claims.claim import Claim
     from posewatch.formats.receipt import ResultRecord
     from posewatch.storage.contract import Storage
+    from posewatch.storage.s3_objects import ObjectStore
 
 TTL = 60.0
 MAX_ATTEMPTS = 3
 KEY = "talks/a.mp4"
+
+POSIX, MEMORY, S3 = "posix", "memory", "s3"
+"""What the folder is: a directory, one operation of the file system at a time; the twin in memory,
+one method of the contract at a time; a bucket, one request at a time."""
 
 
 class KilledError(BaseException):
@@ -119,7 +126,7 @@ class World:
     """The folder, the time, the inputs that the user put, and what was ever seen."""
 
     root: Path
-    posix: bool
+    kind: str = POSIX
     every: bool = False
     asleep: bool = False
     clock: ManualClock = field(default_factory=ManualClock)
@@ -128,7 +135,7 @@ class World:
     versions: dict[str, Version] = field(default_factory=dict)
     locks: dict[str, Seen] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
-    receipts: dict[str, bytes] = field(default_factory=dict)
+    receipts: dict[str, Receipt] = field(default_factory=dict)
     committed: set[tuple[str, str, str]] = field(default_factory=set)
     damaged: set[str] = field(default_factory=set)
     workers: list[Worker] = field(default_factory=list)
@@ -138,8 +145,12 @@ class World:
         self.folder, self.scratch = self.root / "folder", self.root / "scratch"
         for path in (self.folder, self.scratch):
             path.mkdir(parents=True)
-        self.memory = MemoryStorage()
-        self.raw: Storage = PosixStorage(self.folder, Unsynced()) if self.posix else self.memory
+        self.memory, self.bucket = MemoryStorage(), MemoryObjects()
+        self.raw: Storage = self.memory
+        if self.kind == POSIX:
+            self.raw = PosixStorage(self.folder, Unsynced())
+        elif self.kind == S3:
+            self.raw = self.bucket_storage(self.bucket)
 
     def __enter__(self) -> Self:
         return self
@@ -148,6 +159,9 @@ class World:
         for worker in self.workers:
             worker.kill()
         shutil.rmtree(self.root)
+
+    def bucket_storage(self, store: ObjectStore) -> S3Storage:
+        return S3Storage(store, "", self.clock, names.receipt_key)
 
     # --- the user's hands
 
@@ -158,8 +172,10 @@ class World:
         self.versions[key] = self.write(key, self.inputs[key])
 
     def write(self, key: str, data: bytes) -> Version:
-        if not self.posix:
+        if self.kind == MEMORY:
             return self.memory.put(key, data)
+        if self.kind == S3:
+            return Version(len(data), self.bucket.write(key, data))
         path = self.folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.parent / ".hand"
@@ -169,10 +185,10 @@ class World:
         return Version(found.st_size, str(found.st_mtime_ns))
 
     def delete(self, key: str) -> None:
-        if self.posix:
+        if self.kind == POSIX:
             (self.folder / key).unlink(missing_ok=True)
         else:
-            self.memory.delete(key)
+            (self.memory if self.kind == MEMORY else self.bucket).delete(key)
 
     def delete_result(self, key: str = KEY) -> None:
         self.delete(result_key(key))
@@ -219,7 +235,10 @@ class World:
     # --- looking
 
     def peek(self, key: str) -> bytes | None:
-        if not self.posix:
+        if self.kind == S3:
+            content = self.bucket.get(key, sys.maxsize)
+            return content.data if content is not None else None
+        if self.kind == MEMORY:
             with suppress(StorageError):
                 return self.memory.read(key)
             return None
@@ -249,7 +268,7 @@ class World:
         for lock in self.locks.keys() - found.keys():
             gone = self.locks.pop(lock)
             self.removed.add(gone.nonce or "")
-            if worker is not None and not self.posix:
+            if worker is not None and self.kind == MEMORY:
                 above = any(s.by == worker.name and lock < name for name, s in self.locks.items())
                 rightful = gone.by == worker.name or above or now - gone.changed >= TTL
                 assert rightful, f"I8: {worker.name} removed {lock} of {gone.by}"
@@ -268,10 +287,10 @@ class World:
                 known.content, known.changed = content, now
 
     def _lock_names(self) -> list[str]:
-        if self.posix:
+        if self.kind == POSIX:
             listed = [f"talks/{name}" for name in os.listdir(self.folder / "talks")]  # noqa: PTH208
         else:
-            listed = [entry.key for entry in self.memory.scan(lambda _key: False)]
+            listed = [entry.key for entry in self.raw.scan(lambda _key: False)]
         return sorted((key for key in listed if parse_lock(key) is not None), key=parse_lock)
 
     def _taken_over(self, lock: str, now: float) -> None:
@@ -286,8 +305,8 @@ class World:
         if content is None or (record := receipt.decode(content)) is None:
             self.receipts.pop(key, None)
             return
-        if self.receipts.get(key) != content:
-            self.receipts[key] = content
+        if self.receipts.get(key) != record:  # what a bucket's fence adds to it is not of it
+            self.receipts[key] = record
             commit = (key, record.input.tag + str(record.input.size), record.recipe.hash)
             again = commit in self.committed and key not in self.damaged
             assert not again, f"I2: a second receipt for {commit}"
@@ -363,10 +382,12 @@ class Worker:
         self._go, self._stands = threading.Semaphore(0), threading.Semaphore(0)
         self._error: BaseException | None = None
         self.storage: Storage
-        if world.posix:
+        if world.kind == POSIX:
             files = Unsynced()
             self.storage = PosixStorage(world.folder, files)
             files.hook = self._hook
+        elif world.kind == S3:
+            self.storage = world.bucket_storage(HookedObjects(world.bucket, self._hook))
         else:
             self.storage = FaultyStorage(world.memory, self._hook)
         self._observer, self._hidden = Observer(), Observer()
@@ -601,6 +622,7 @@ def refuse(claim: Claim) -> None:
 CHANGES = frozenset(
     {"create", "overwrite", "remove", "publish", "fence", "sweep", "discard"}
     | {"link", "rename", "unlink", "pwrite"}
+    | {"put", "delete"}
 )
 
 

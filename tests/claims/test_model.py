@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from claims.play import TTL, Worker, World
+from claims.play import MEMORY, POSIX, S3, TTL, Worker, World
 
 WORKERS = st.integers(0, 2)
 PLACES = st.integers(0, 7)
@@ -27,14 +27,14 @@ PLACES = st.integers(0, 7)
 class Model(RuleBasedStateMachine):
     """Workers are moved some operations at a time; the world judges every change."""
 
-    posix = False
+    kind = MEMORY
     places = ("create", "fence", "overwrite", "stage", "add", "publish", "discard", "remove")
 
     @initialize(again=st.booleans())
     def begin(self, *, again: bool) -> None:
         memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 -- mkdtemp
         root = Path(tempfile.mkdtemp(prefix="posewatch-test-", dir=memory))
-        self.world = World(root, self.posix)
+        self.world = World(root, self.kind)
         self.world.put()
         self.trio = [Worker(self.world, f"worker {n}", skew=n * 1e6) for n in range(3)]
         if again:
@@ -115,8 +115,15 @@ class Model(RuleBasedStateMachine):
 class PosixModel(Model):
     """The same on a real folder, one file operation at a time."""
 
-    posix = True
+    kind = POSIX
     places = ("link", "mkdir", "listdir", "write", "pwrite", "rename", "unlink", "rmdir")
+
+
+class BucketModel(Model):
+    """The same in a bucket, one request at a time."""
+
+    kind = S3
+    places = ("put", "delete", "head", "get", "list", "pieces", "put", "put")
 
 
 def play(model: type[Model], examples: int, steps: int = 30, *, shrink: bool = True) -> None:
@@ -144,7 +151,12 @@ def test_any_play_on_a_real_folder() -> None:
     play(PosixModel, 25)
 
 
+def test_any_play_in_a_bucket() -> None:
+    play(BucketModel, 60)
+
+
 @pytest.mark.slow
 def test_many_plays() -> None:
+    play(BucketModel, 600, 60)
     play(Model, 600, 60)
     play(PosixModel, 200, 60)

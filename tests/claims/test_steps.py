@@ -1,4 +1,4 @@
-"""A rival acts before each single operation of a worker's whole life, on a real folder."""
+"""A rival acts before each single operation of a worker's whole life, in a real folder or a bucket."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from claims import play
-from claims.play import KEY, MAX_ATTEMPTS, TTL, Worker, World, result_key
+from claims.play import (
+    KEY,
+    MAX_ATTEMPTS,
+    MEMORY,
+    POSIX,
+    S3,
+    TTL,
+    Worker,
+    World,
+    result_key,
+)
 from posewatch.claims.claim import Claim
 from posewatch.claims.names import lock_key
 from posewatch.formats.names import receipt_key
@@ -71,14 +81,14 @@ def finishes_and_more(world: World) -> None:
     world.put()
     third = Worker(world, "third")
     third.start(third.work)
-    third.step(45 if world.posix else 12)
+    third.step(45 if world.kind == POSIX else 12)
 
 
 def takes_over_and_stands(world: World) -> None:
     rival = Worker(world, "rival")
     wait_out(world, rival)
     rival.start(rival.work)
-    rival.step(60 if world.posix else 14)
+    rival.step(60 if world.kind == POSIX else 14)
 
 
 def takes_over_and_dies(world: World) -> None:
@@ -115,9 +125,13 @@ RIVALS = [
 ]
 
 
-def life(root: Path, *, posix: bool, every: bool = False) -> int:
+ONE_BY_ONE = [POSIX, S3]
+"""Where the operations of the contract are made of smaller ones."""
+
+
+def life(root: Path, *, kind: str, every: bool = False) -> int:
     """How many operations the life of an undisturbed worker has."""
-    with World(root, posix, every) as world:
+    with World(root, kind, every) as world:
         replaced(world)
         owner = Worker(world, "owner")
         owner.run(owner.tend)
@@ -131,14 +145,14 @@ class Case:
 
     begin: Callable[[World], None]
     rival: Callable[[World], None]
-    posix: bool = True
+    kind: str = POSIX
     every: bool = False
     killed: bool = False
     asleep: bool = False
 
     def run(self, root: Path) -> None:
-        for step in range(life(root / "count", posix=self.posix, every=self.every)):
-            with World(root / f"{step}", self.posix, self.every, self.asleep) as world:
+        for step in range(life(root / "count", kind=self.kind, every=self.every)):
+            with World(root / f"{step}", self.kind, self.every, self.asleep) as world:
                 try:
                     self._play(world, step)
                 except AssertionError as error:
@@ -159,41 +173,46 @@ class Case:
 
 
 @pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.parametrize("kind", ONE_BY_ONE)
 @pytest.mark.parametrize("begin", [fresh, replaced])
 def test_a_rival_before_each_file_operation(
-    playground: Path, begin: Callable[[World], None], rival: Callable[[World], None]
+    playground: Path, begin: Callable[[World], None], rival: Callable[[World], None], kind: str
 ) -> None:
-    Case(begin, rival).run(playground)
+    Case(begin, rival, kind).run(playground)
 
 
 @pytest.mark.parametrize("rival", [finishes, finishes_and_more, takes_over_and_stands])
+@pytest.mark.parametrize("kind", ONE_BY_ONE)
 @pytest.mark.parametrize("begin", [fresh, replaced])
 def test_a_rival_while_the_machine_is_suspended(
-    playground: Path, begin: Callable[[World], None], rival: Callable[[World], None]
+    playground: Path, begin: Callable[[World], None], rival: Callable[[World], None], kind: str
 ) -> None:
-    Case(begin, rival, asleep=True).run(playground)
+    Case(begin, rival, kind, asleep=True).run(playground)
 
 
 @pytest.mark.parametrize("rival", [finishes, finishes_and_more, takes_over_and_stands])
+@pytest.mark.parametrize("kind", ONE_BY_ONE)
 @pytest.mark.parametrize("begin", [fresh, replaced])
 def test_a_worker_that_sees_no_newer_locks_does_no_harm(
     playground: Path,
     monkeypatch: pytest.MonkeyPatch,
     begin: Callable[[World], None],
     rival: Callable[[World], None],
+    kind: str,
 ) -> None:
     monkeypatch.setattr(Claim, "find_higher", lambda _self: None)
     monkeypatch.setattr(play, "watch", lambda _world, _claim: None)
-    Case(begin, rival, asleep=True).run(playground)
+    Case(begin, rival, kind, asleep=True).run(playground)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rival", RIVALS)
+@pytest.mark.parametrize("kind", ONE_BY_ONE)
 @pytest.mark.parametrize("begin", [fresh, replaced])
 def test_a_rival_before_every_system_call(
-    playground: Path, begin: Callable[[World], None], rival: Callable[[World], None]
+    playground: Path, begin: Callable[[World], None], rival: Callable[[World], None], kind: str
 ) -> None:
-    Case(begin, rival, every=True).run(playground)
+    Case(begin, rival, kind, every=True).run(playground)
 
 
 @pytest.mark.parametrize("rival", RIVALS)
@@ -201,19 +220,20 @@ def test_a_rival_before_every_system_call(
 def test_a_rival_before_each_operation_of_the_contract(
     playground: Path, begin: Callable[[World], None], rival: Callable[[World], None]
 ) -> None:
-    Case(begin, rival, posix=False).run(playground)
+    Case(begin, rival, kind=MEMORY).run(playground)
 
 
+@pytest.mark.parametrize("kind", ONE_BY_ONE)
 @pytest.mark.parametrize("begin", [fresh, replaced])
 def test_a_death_before_each_file_operation(
-    playground: Path, begin: Callable[[World], None]
+    playground: Path, begin: Callable[[World], None], kind: str
 ) -> None:
-    Case(begin, finishes, killed=True).run(playground)
+    Case(begin, finishes, kind, killed=True).run(playground)
 
 
 def test_a_foreign_result_is_never_overwritten(playground: Path) -> None:
-    for step in range(life(playground / "count", posix=True)):
-        with World(playground / f"{step}", posix=True) as world:
+    for step in range(life(playground / "count", kind=POSIX)):
+        with World(playground / f"{step}", kind=POSIX) as world:
             world.put()
             owner = Worker(world, "owner")
             owner.start(owner.tend)
@@ -228,7 +248,7 @@ def test_a_foreign_result_is_never_overwritten(playground: Path) -> None:
 
 
 def test_a_job_that_kills_its_workers_ends_as_a_failure(playground: Path) -> None:
-    with World(playground / "world", posix=True) as world:
+    with World(playground / "world", kind=POSIX) as world:
         world.put()
         for attempt in range(1, MAX_ATTEMPTS + 1):
             victim = Worker(world, f"victim {attempt}")
@@ -248,7 +268,7 @@ def test_a_job_that_kills_its_workers_ends_as_a_failure(playground: Path) -> Non
 
 def test_the_order_of_publishing(playground: Path) -> None:
     """Everything is staged, then the claim is checked, then the receipt comes last."""
-    with World(playground / "world", posix=False) as world:
+    with World(playground / "world", kind=MEMORY) as world:
         world.put()
         owner, order = Worker(world, "owner"), list[tuple[str, str]]()
         stand = owner.storage.hook

@@ -2,31 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
-from posewatch.storage.contract import Version
-from posewatch.storage.faulty import FaultyStorage, HookedFiles
+from posewatch.base.clock import ManualClock
+from posewatch.formats import names
+from posewatch.storage.contract import Version, staging_key
+from posewatch.storage.faulty import FaultyStorage, HookedFiles, HookedObjects
 from posewatch.storage.memory import MemoryStorage
 from posewatch.storage.posix import PosixStorage
+from posewatch.storage.s3 import S3Storage
+from posewatch.storage.s3_fence import is_bare
+from posewatch.storage.s3_memory import MemoryObjects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from posewatch.storage.contract import Storage
+    from posewatch.storage.s3_client import S3Client
+    from posewatch.storage.s3_objects import ObjectStore
+    from s3.servers import Server
 
-KINDS = ("posix", "memory", "faulty-posix", "faulty-memory")
+KINDS = ("posix", "memory", "faulty-posix", "faulty-memory", "s3", "faulty-s3")
+
+SERVERS = ("moto", "ceph")
+"""Real S3 servers, see `s3.servers`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
+    """A folder of some kind.
+
+    Attributes:
+        storage: what is tested.
+        put: writes a file as some other program does.
+        delete: removes one as some other program does.
+        bucket: whether it is one.
+        never: characters that no name in it can have.
+    """
+
     storage: Storage
     put: Callable[[str, bytes], Version]
     delete: Callable[[str], None]
+    bucket: bool = False
+    never: str = ""
 
     def listed(self) -> set[str]:
-        return {entry.key for entry in self.storage.scan(lambda _key: False)}
+        """What is there, without what is left in a bucket of attempts that did not commit."""
+        keys = {entry.key for entry in self.storage.scan(lambda _key: False)}
+        receipts = {key for key in keys if names.is_receipt(key)}
+        return keys - {key for key in receipts if is_bare(self.storage.read(key))}
+
+    def shelf(self, key: str) -> set[str]:
+        """What a listing shows of open staging areas beside an input."""
+        return set() if self.bucket else {staging_key(key)}
 
 
 def make_folder(kind: str, root: Path) -> Folder:
@@ -36,6 +67,9 @@ def make_folder(kind: str, root: Path) -> Folder:
         memory = MemoryStorage()
         storage: Storage = FaultyStorage(memory) if faulty else memory
         return Folder(storage, memory.put, memory.delete)
+    if base == "s3":
+        objects = MemoryObjects()
+        return bucket_folder(HookedObjects(objects) if faulty else objects, "", objects)
     posix = PosixStorage(root, HookedFiles() if faulty else None)
     storage = FaultyStorage(posix) if faulty else posix
 
@@ -49,3 +83,43 @@ def make_folder(kind: str, root: Path) -> Folder:
         return Version(found.st_size, str(found.st_mtime_ns))
 
     return Folder(storage, put, lambda key: (root / key).unlink(missing_ok=True))
+
+
+class Hand(Protocol):
+    """Another program that uses a bucket."""
+
+    def write(self, key: str, data: bytes) -> str: ...
+    def delete(self, key: str) -> None: ...
+
+
+class ServerHand:
+    """See `Hand`."""
+
+    def __init__(self, client: S3Client) -> None:
+        self._client = client
+
+    def write(self, key: str, data: bytes) -> str:
+        bucket = self._client.place.bucket
+        return self._client._client.put_object(Bucket=bucket, Key=key, Body=data)["ETag"].strip('"')
+
+    def delete(self, key: str) -> None:
+        self._client.delete(key)
+
+
+def server_folder(server: Server) -> Folder:
+    """A folder of its own in a bucket of a real server."""
+    made = bucket_folder(server.shared, f"{secrets.token_hex(8)}/", ServerHand(server.shared))
+    # moto finds no way for a path of two lines.
+    return replace(made, never=made.never + "\n") if server.name == "moto" else made
+
+
+def bucket_folder(store: ObjectStore, prefix: str, hand: Hand) -> Folder:
+    """A folder in a bucket."""
+    storage = S3Storage(store, prefix, ManualClock(), names.receipt_key)
+    return Folder(
+        storage,
+        lambda key, data: Version(len(data), hand.write(prefix + key, data)),
+        lambda key: hand.delete(prefix + key),
+        bucket=True,
+        never="\udcff",
+    )

@@ -17,20 +17,24 @@ from posewatch.base.errors import (
 )
 from posewatch.storage.contract import SMALL_FILE_LIMIT, Version, staging_key
 from posewatch.storage.probe import probe
-from storage.folders import KINDS, Folder, make_folder
+from storage.folders import KINDS, SERVERS, Folder, make_folder, server_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 VIDEO = "talks/0042.mp4"
 RESULT = "talks/0042.npz"
+RECEIPT = "talks/0042.posewatch.json"
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[*KINDS, *SERVERS])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
-    root = tmp_path / "folder"
-    root.mkdir()
-    made = make_folder(request.param, root)
+    if request.param in SERVERS:
+        made = server_folder(request.getfixturevalue(f"{request.param}_server"))
+    else:
+        root = tmp_path / "folder"
+        root.mkdir()
+        made = make_folder(request.param, root)
     made.put(VIDEO, b"a video")
     return made
 
@@ -164,13 +168,16 @@ def test_a_scan_leaves_hidden_files_out_except_our_own(folder: Folder) -> None:
     folder.put("talks/.x.mp4", b"x")
     folder.put("talks/.posewatch-leftover", b"x")
     folder.storage.stage("t1", VIDEO)
-    assert folder.listed() == {VIDEO, "talks/.posewatch-leftover", staging_key(VIDEO)}
+    assert folder.listed() == {VIDEO, "talks/.posewatch-leftover"} | folder.shelf(VIDEO)
 
 
 def test_a_staging_directory_is_an_entry_and_is_not_entered(folder: Folder) -> None:
     area = folder.storage.stage("t1", VIDEO)
     area.add(RESULT, b"result")
+    if folder.bucket:
+        folder.put(f"{staging_key(VIDEO)}/t1/0", b"copied here from a file system")
     found = {e.key: e for e in folder.storage.scan(lambda _key: False)}
+    found.pop(RECEIPT, None)
     assert not found[staging_key(VIDEO)].regular
     assert found[staging_key(VIDEO)].version is not None
     assert len(found) == 2
@@ -400,7 +407,8 @@ def test_nothing_but_our_own_leftovers_is_swept(folder: Folder) -> None:
 
 
 def test_whatever_lies_in_a_name_it_is_only_a_name(folder: Folder) -> None:
-    names = ["two\nlines.mp4", "spaß ☃.mp4", "b\udcff\udcfe.mp4", " ", "a'b\".mp4", "%2F.mp4"]
+    names = ["two\nlines.mp4", "spaß ☃.mp4", "b\udcff.mp4", " ", "a'b\".mp4", "%2F.mp4", "a+b.mp4"]
+    names = [name for name in names if not set(name) & set(folder.never)]
     for name in names:
         folder.put(name, b"video")
         folder.storage.create(name + ".lock", b"mine")
@@ -412,7 +420,7 @@ def test_whatever_lies_in_a_name_it_is_only_a_name(folder: Folder) -> None:
 
 
 def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
-    for kind in KINDS:
+    for kind in [kind for kind in KINDS if not kind.endswith("s3")]:  # all that is there is one
         root = tmp_path / kind
         root.mkdir()
         made = make_folder(kind, root)

@@ -34,6 +34,10 @@ HIDDEN_PREFIX = ".posewatch-"
 """How the names begin of everything in the folder that is neither claim, result nor receipt."""
 
 
+STAGING_PREFIX = f"{HIDDEN_PREFIX}stage-"
+"""How the names of the directories begin that `staging_key` gives."""
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """Which content a key had.
@@ -88,14 +92,19 @@ def staging_key(beside: str) -> str:
     """
     folder, name = posixpath.split(beside)
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:20]
-    return posixpath.join(folder, f"{HIDDEN_PREFIX}stage-{digest}")
+    return posixpath.join(folder, f"{STAGING_PREFIX}{digest}")
 
 
 class Staging(Protocol):
     """Results of one attempt, inside the folder but not yet under their names."""
 
     def add(self, key: str, source: Path | bytes) -> Version:
-        """Copy `source` in, durably, to be published as `key` later.
+        """Take `source`, durably where it is copied in, to be published as `key` later.
+
+        Args:
+            key: its final name.
+            source: the content. A local file stays as it is until it is published, or this area
+                discarded: not every storage makes a copy of it.
 
         Returns:
             The version that `key` will have once it is published.

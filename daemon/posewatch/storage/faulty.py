@@ -1,4 +1,4 @@
-"""Twins that fail, pause or are raced on purpose: around a storage, or below the POSIX one.
+"""Twins that fail, pause or are raced on purpose: around a storage, or below one.
 
 A hook is told of each operation before it is done, and after. It may raise an error in its place,
 let a rival act, or wait; an error raised after an operation is an answer that got lost.
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from posewatch.storage.contract import Entry, Skipped, Staging, Storage, Version
+    from posewatch.storage.s3_objects import Body, Content, Found, ObjectStore, Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,49 @@ class FaultyStaging:
         """See `Staging`."""
         with _hooked(self._hook, "discard", ""):
             self._inner.discard()
+
+
+class HookedObjects:
+    """See `ObjectStore`; the requests of a bucket with a hook around each of them.
+
+    Args:
+        inner: does the work.
+        hook: told of each request.
+    """
+
+    def __init__(self, inner: ObjectStore, hook: Callable[[Operation], None] = nothing) -> None:
+        self.inner = inner
+        self.hook = hook
+
+    def put(self, key: str, body: Body, expected: str | None) -> str:
+        """See `ObjectStore`."""
+        with _hooked(self.hook, "put", key):
+            return self.inner.put(key, body, expected)
+
+    def get(self, key: str, limit: int) -> Content | None:
+        """See `ObjectStore`."""
+        with _hooked(self.hook, "get", key):
+            return self.inner.get(key, limit)
+
+    def pieces(self, key: str, etag: str, first: int, count: int) -> Iterator[bytes]:
+        """See `ObjectStore`."""
+        with _hooked(self.hook, "pieces", key):
+            yield from self.inner.pieces(key, etag, first, count)
+
+    def head(self, key: str) -> Found | None:
+        """See `ObjectStore`."""
+        with _hooked(self.hook, "head", key):
+            return self.inner.head(key)
+
+    def list(self, prefix: str, page: str | None = None) -> Page:
+        """See `ObjectStore`."""
+        with _hooked(self.hook, "list", prefix):
+            return self.inner.list(prefix, page)
+
+    def delete(self, key: str) -> None:
+        """See `ObjectStore`."""
+        with _hooked(self.hook, "delete", key):
+            self.inner.delete(key)
 
 
 class HookedFiles(Files):

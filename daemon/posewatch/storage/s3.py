@@ -1,0 +1,212 @@
+"""A watched folder that is a bucket, or a part of one.
+
+How each promise of the contract is kept is told in `docs/semantics.md`. All of it is made of the
+requests of `posewatch.storage.s3_objects`; nothing here knows how they are sent.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from posewatch.base.errors import (
+    ChangedError,
+    DeniedError,
+    FencedError,
+    MissingError,
+    UnavailableError,
+)
+from posewatch.storage.contract import SMALL_FILE_LIMIT, STAGING_PREFIX, Entry, Skipped, Version, is_hidden
+from posewatch.storage.s3_fence import close_areas, open_area
+from posewatch.storage.s3_fetch import S3Fetch
+from posewatch.storage.s3_scan import S3Scan
+from posewatch.storage.s3_staging import S3Staging
+from posewatch.storage.s3_sure import SureObjects, body_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from posewatch.base.clock import Clock
+    from posewatch.storage.s3_objects import ObjectStore
+
+KEY_LIMIT: Final = 1024
+"""Bytes in the key of an object, as S3 has it."""
+
+REMEMBERED: Final = 1024
+"""Small files whose ETag is remembered, so that a beat costs one request: one for each claim."""
+
+
+class S3Storage:
+    """See `Storage`.
+
+    Args:
+        store: the bucket.
+        prefix: how all keys of the folder begin: empty, or with a `/` at its end.
+        clock: the time.
+        commit_key: the key of an input's receipt: it is what the fence of an input is made of.
+    """
+
+    def __init__(
+        self, store: ObjectStore, prefix: str, clock: Clock, commit_key: Callable[[str], str]
+    ) -> None:
+        self._objects = SureObjects(store, clock)
+        self._prefix = prefix
+        self._commit_key = commit_key
+        self._written: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
+        self._tokens: set[str] = set()
+        self._hidden_folders: set[str] = set()
+        self._lock = threading.Lock()
+
+    def scan(
+        self,
+        wants_version: Callable[[str], bool],
+        on_skipped: Callable[[Skipped], None] | None = None,
+    ) -> Iterator[Entry]:
+        """See `Storage`. Costs one request for each 1,000 objects."""
+        scan = S3Scan(self._objects, self._prefix, wants_version, on_skipped)
+        yield from scan.entries()
+        self._hidden_folders = scan.hidden_folders
+
+    def stat(self, key: str) -> Entry | None:
+        """See `Storage`."""
+        found = self._objects.head(self._path(key))
+        return Entry(key, Version(found.size, found.etag)) if found is not None else None
+
+    def read(self, key: str) -> bytes:
+        """See `Storage`."""
+        content = self._objects.get(self._path(key), SMALL_FILE_LIMIT)
+        if content is None:
+            raise MissingError(f"there is no {key!r}")
+        return content.data
+
+    def create(self, key: str, data: bytes) -> None:
+        """See `Storage`."""
+        etag = self._objects.put(self._path(key), body_of(data), None)
+        self._remember(key, data, etag)
+
+    def overwrite(self, key: str, old: bytes, new: bytes) -> None:
+        """See `Storage`. Costs one request, where `old` was written by this very storage."""
+        if len(old) != len(new):
+            raise ValueError(f"{key!r} has {len(old)} bytes, its new content {len(new)}")
+        etag = self._remembered(key, old)
+        if etag is not None:
+            try:
+                self._remember(key, new, self._objects.put(self._path(key), body_of(new), etag))
+            except ChangedError:  # told apart below: it may be gone
+                pass
+            else:
+                return
+        etag = self._expect_content(key, old)
+        if etag is None:
+            raise MissingError(f"{key!r} was removed")
+        self._remember(key, new, self._objects.put(self._path(key), body_of(new), etag))
+
+    def remove(self, key: str, old: bytes) -> None:
+        """See `Storage`."""
+        retries = self._objects.retries()
+        while self._expect_content(key, old) is not None:
+            try:
+                return self._objects.store.delete(self._path(key))
+            except UnavailableError as error:
+                # Looked at again before it is tried again: it may be another one's by then.
+                self._objects.pause(retries, error)
+
+    def fetch(self, key: str, version: Version, target: Path, moved: Callable[[int], None]) -> str:
+        """See `Storage`."""
+        path = self._path(key)
+        try:
+            digest = S3Fetch(self._objects, path, version).into(target, moved)
+            found = self._objects.head(path)
+            if found is None:
+                raise MissingError(f"{key!r} was removed while it was read")
+            if Version(found.size, found.etag) != version:
+                raise ChangedError(f"{key!r} was changed")
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+        return digest
+
+    def stage(self, token: str, beside: str) -> S3Staging:
+        """See `Storage`."""
+        commit = self._commit_key(beside)
+        with self._lock:
+            if token in self._tokens:
+                raise FencedError(f"the results of {beside!r} are being staged already")
+            self._tokens.add(token)
+        try:
+            before, stamp = open_area(self._objects, self._path(commit), token, beside)
+        except BaseException:
+            self._tokens.discard(token)
+            raise
+        return S3Staging(
+            self._objects,
+            self._path,
+            commit=commit,
+            token=token,
+            before=before,
+            stamp=stamp,
+            end=lambda: self._tokens.discard(token),
+        )
+
+    def fence(self, tokens: Iterable[str], beside: str) -> None:
+        """See `Storage`."""
+        close_areas(self._objects, self._path(self._commit_key(beside)), tokens, beside)
+
+    def sweep(self, key: str) -> None:
+        """See `Storage`. Costs nothing for staging areas, which a bucket has only where they were
+        copied to it."""
+        if not is_hidden(key):
+            raise ValueError(f"{key!r} is not a leftover of posewatch")
+        path = self._path(key)
+        if key in self._hidden_folders:  # copied here from a file system
+            while (page := self._objects.list(f"{path}/")).objects:
+                for listed in page.objects:
+                    self._objects.delete(listed.key)
+        elif not posixpath.basename(key).startswith(STAGING_PREFIX):
+            self._objects.delete(path)
+
+    def _path(self, key: str) -> str:
+        """The object's key.
+
+        Raises:
+            DeniedError: no object can have it.
+        """
+        path = self._prefix + key
+        try:
+            size = len(path.encode())
+        except UnicodeEncodeError:
+            raise DeniedError(
+                f"a bucket takes no names like {key!r}", hint="Give it a name in UTF-8"
+            ) from None
+        if size > KEY_LIMIT:
+            raise DeniedError(
+                f"the key {path!r} has {size} bytes; a bucket takes {KEY_LIMIT}",
+                hint="Give the video a shorter name, or put it into fewer folders",
+            )
+        return path
+
+    def _expect_content(self, key: str, old: bytes) -> str | None:
+        """The ETag of a small file that is `old`; None where there is none."""
+        content = self._objects.get(self._path(key), len(old) + 1)
+        if content is None:
+            return None
+        if content.data != old:
+            raise ChangedError(f"{key!r} was changed by somebody else")
+        return content.found.etag
+
+    def _remember(self, key: str, data: bytes, etag: str) -> None:
+        with self._lock:
+            self._written[key] = (data, etag)
+            self._written.move_to_end(key)
+            if len(self._written) > REMEMBERED:
+                self._written.popitem(last=False)
+
+    def _remembered(self, key: str, data: bytes) -> str | None:
+        with self._lock:
+            known = self._written.pop(key, None)
+        return known[1] if known is not None and known[0] == data else None
+
+

@@ -1,0 +1,147 @@
+"""Copying an object into a local file, by several ranges at the same time.
+
+One connection to a bucket carries some tens of megabytes a second, and waits a round trip before
+its first byte. Threads write each range to its place in the file; the caller's thread counts what
+arrives and digests what is complete from the beginning on, while the rest is still on its way.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import queue
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from posewatch.base.errors import ChangedError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from posewatch.storage.contract import Version
+    from posewatch.storage.s3_sure import SureObjects
+
+PART: Final = 16 << 20
+"""Bytes of a range: the time of a request is small beside that of its bytes."""
+
+CONNECTIONS: Final = 8
+"""Ranges on their way at the same time."""
+
+PIECE: Final = 1 << 20
+"""Bytes that are read back at a time for the digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A range that is there, to its end."""
+
+    start: int
+
+
+class S3Fetch:
+    """One copy, see `Storage.fetch`.
+
+    Args:
+        objects: the bucket.
+        path: key of the object.
+        version: the version that is wanted.
+        part: see `PART`.
+        connections: see `CONNECTIONS`.
+    """
+
+    def __init__(
+        self,
+        objects: SureObjects,
+        path: str,
+        version: Version,
+        part: int = PART,
+        connections: int = CONNECTIONS,
+    ) -> None:
+        self._objects = objects
+        self._path = path
+        self._version = version
+        self._part = part
+        self._connections = connections
+        self._events: queue.SimpleQueue[int | _Whole | BaseException] = queue.SimpleQueue()
+        self._stop = threading.Event()
+
+    def into(self, target: Path, moved: Callable[[int], None]) -> str:
+        """Copy; returns the sha256 in hex."""
+        starts = range(0, self._version.size, self._part)
+        with target.open("w+b", buffering=0) as local:
+            local.truncate(self._version.size)
+            pool = ThreadPoolExecutor(self._connections, thread_name_prefix="fetch")
+            try:
+                for start in starts:
+                    pool.submit(self._range, local.fileno(), start)
+                return self._follow(local.fileno(), moved)
+            finally:
+                # Waited for: nobody may write to a number that is soon another file's.
+                self._stop.set()
+                pool.shutdown(cancel_futures=True)
+
+    def _follow(self, fd: int, moved: Callable[[int], None]) -> str:
+        digest, there, begin = hashlib.sha256(), set[int](), 0
+        while begin < self._version.size:
+            event = self._events.get()
+            if isinstance(event, int):
+                moved(event)
+            elif isinstance(event, _Whole):
+                there.add(event.start)
+                while begin in there:
+                    _digest(fd, begin, self._end(begin), digest)
+                    begin += self._part
+            else:
+                raise event
+        return digest.hexdigest()
+
+    def _end(self, start: int) -> int:
+        return min(start + self._part, self._version.size)
+
+    def _range(self, fd: int, start: int) -> None:
+        try:
+            self._copy(fd, start, self._end(start))
+        except BaseException as error:  # noqa: BLE001 -- raised again by the caller's thread
+            self._events.put(error)
+        else:
+            self._events.put(_Whole(start))
+
+    def _copy(self, fd: int, offset: int, end: int) -> None:
+        retries = self._objects.retries()
+        while offset < end and not self._stop.is_set():
+            try:
+                for piece in self._objects.store.pieces(
+                    self._path, self._version.tag, offset, end - offset
+                ):
+                    _write(fd, memoryview(piece), offset)
+                    offset += len(piece)
+                    self._events.put(len(piece))
+                    retries.succeeded()
+                    if self._stop.is_set():
+                        return
+            except UnavailableError as error:
+                self._objects.pause(retries, error)
+            else:
+                if offset < end:
+                    raise ChangedError(
+                        f"{self._path!r} ended after {offset} of {self._version.size} bytes"
+                    )
+
+
+def _write(fd: int, data: memoryview, offset: int) -> None:
+    while data:
+        count = os.pwrite(fd, data, offset)
+        data, offset = data[count:], offset + count
+
+
+def _digest(fd: int, offset: int, end: int, digest: hashlib._Hash) -> None:
+    while offset < end:
+        data = os.pread(fd, min(PIECE, end - offset), offset)
+        if not data:
+            raise OSError(errno.EIO, "a local copy was cut off while it was made")
+        digest.update(data)
+        offset += len(data)
