@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import threading
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -57,11 +58,9 @@ def test_what_is_counted_is_shown() -> None:
 def test_closed_vocabularies_are_there_from_the_start(row: Row[object]) -> None:
     shown = exposed(Metrics())
     suffix = "_count" if row.kind == Kind.HISTOGRAM else ""
-    for label, values in row.labels.items():
-        for value in values:
-            assert shown[row.name + suffix, frozenset({(label, value)})] == 0
-    if not row.labels:
-        assert shown[row.name + suffix, frozenset()] == 0
+    pairs = [[(label, value) for value in values] for label, values in row.labels.items()]
+    for labels in product(*pairs):
+        assert shown[row.name + suffix, frozenset(labels)] == 0
 
 
 def test_no_series_but_those_of_the_table_and_of_the_process() -> None:

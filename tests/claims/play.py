@@ -25,7 +25,8 @@ import shutil
 import sys
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from posewatch.base.clock import ManualClock
@@ -54,12 +55,11 @@ from posewatch.worker.publish import Publisher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
     from posewatch.claims.claim import Claim
     from posewatch.formats.receipt import ResultRecord
     from posewatch.storage.contract import Storage
-    from posewatch.storage.s3_objects import ObjectStore
+    from posewatch.storage.s3_objects import Body, ObjectStore
 
 TTL = 60.0
 MAX_ATTEMPTS = 3
@@ -104,6 +104,24 @@ class Unsynced(HookedFiles):
         self.hook(Operation("fsync", ""))
 
 
+class Recorded(HookedObjects):
+    """Keeps every request that changes something, to be sent again; see `HookedObjects`."""
+
+    def __init__(self, inner: ObjectStore, sent: list[Callable[[], object]]) -> None:
+        super().__init__(inner)
+        self._sent = sent
+
+    def put(self, key: str, body: Body, expected: str | None) -> str:
+        if isinstance(body.source, Path):  # what was sent then, whatever becomes of the file
+            body = replace(body, source=body.source.read_bytes())
+        self._sent.append(lambda: self.inner.put(key, body, expected))
+        return self.inner.put(key, body, expected)
+
+    def delete(self, key: str) -> None:
+        self._sent.append(lambda: self.inner.delete(key))
+        self.inner.delete(key)
+
+
 @dataclass(slots=True)
 class Seen:
     """A lock, as the world knows it.
@@ -139,6 +157,7 @@ class World:
     committed: set[tuple[str, str, str]] = field(default_factory=set)
     damaged: set[str] = field(default_factory=set)
     workers: list[Worker] = field(default_factory=list)
+    sent: list[Callable[[], object]] = field(default_factory=list)
     puts: int = 0
 
     def __post_init__(self) -> None:
@@ -205,6 +224,13 @@ class World:
         self.damaged.add(key)
         self.observe(None)
 
+    def repeat(self, place: int) -> None:
+        """A request of the past arrives once more: the network had kept a copy of it."""
+        if self.sent:
+            with suppress(StorageError):
+                self.sent[place % len(self.sent)]()
+            self.observe(None, late=True)
+
     def change_recipe(self) -> None:
         """Every daemon is restarted with another recipe."""
         for worker in self.workers:
@@ -255,14 +281,20 @@ class World:
         content = self.peek(names.receipt_key(key))
         return None if content is None else receipt.decode(content)
 
-    def observe(self, worker: Worker | None) -> None:
-        """See what was changed, and by whom (None is the user)."""
-        self._observe_locks(worker)
+    def observe(self, worker: Worker | None, *, late: bool = False) -> None:
+        """See what was changed.
+
+        Args:
+            worker: by whom; None for the user.
+            late: whether it was by a request of the past: one that created a lock may bring back
+                what was removed since, and nobody holds that.
+        """
+        self._observe_locks(worker, late=late)
         for key, content in self.inputs.items():
             assert self.peek(key) == content, f"I1: {key} was changed"
             self._observe_receipt(key)
 
-    def _observe_locks(self, worker: Worker | None) -> None:
+    def _observe_locks(self, worker: Worker | None, *, late: bool) -> None:
         now = self.clock.monotonic()
         found = {lock: c for lock in self._lock_names() if (c := self.peek(lock)) is not None}
         for lock in self.locks.keys() - found.keys():
@@ -275,12 +307,13 @@ class World:
         for lock, content in found.items():
             known, nonce = self.locks.get(lock), nonce_of(content)
             if known is None or known.nonce != nonce:
-                assert nonce not in self.removed, f"I6: {lock} came back"
+                assert late or nonce not in self.removed, f"I6: {lock} came back"
                 if known is not None:
                     self.removed.add(known.nonce or "")
                     alive = worker is not None and now - known.changed < TTL
                     assert not alive, f"I5: {lock} of {known.by} was replaced"
-                self._taken_over(lock, now)
+                if not late:
+                    self._taken_over(lock, now)
                 by = worker.name if worker is not None else None
                 self.locks[lock] = Seen(content, nonce, now, by)
             elif known.content != content:
@@ -387,7 +420,8 @@ class Worker:
             self.storage = PosixStorage(world.folder, files)
             files.hook = self._hook
         elif world.kind == S3:
-            self.storage = world.bucket_storage(HookedObjects(world.bucket, self._hook))
+            store = HookedObjects(Recorded(world.bucket, world.sent), self._hook)
+            self.storage = world.bucket_storage(store)
         else:
             self.storage = FaultyStorage(world.memory, self._hook)
         self._observer, self._hidden = Observer(), Observer()

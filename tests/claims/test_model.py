@@ -125,6 +125,11 @@ class BucketModel(Model):
     kind = S3
     places = ("put", "delete", "head", "get", "list", "pieces", "put", "put")
 
+    @precondition(lambda self: hasattr(self, "world"))
+    @rule(place=st.integers(0, 200))
+    def repeat(self, place: int) -> None:
+        self.world.repeat(place)
+
 
 def play(model: type[Model], examples: int, steps: int = 30, *, shrink: bool = True) -> None:
     """Look for a play that breaks a rule; the same plays each time."""

@@ -1,4 +1,4 @@
-"""A rival acts before each single operation of a worker's whole life, in a real folder or a bucket."""
+"""A rival acts before each single operation of a worker's life, in a real folder or a bucket."""
 
 from __future__ import annotations
 

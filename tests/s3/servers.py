@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from posewatch.storage.s3_objects import Answer, Request
 
 HERE = Path(__file__).parent
-KEY, SECRET = "AKIATESTTESTTEST", "secretsecretsecretsecret"  # noqa: S105 -- of a server for tests
+KEY, SECRET = "AKIATESTTESTTEST", "secretsecretsecretsecret"
 PATIENCE = 60.0
 """Seconds until a server that starts in two is given up."""
 
@@ -204,8 +204,9 @@ class Ceph:
         self._run("ceph-osd", "-i", "0")
         self._until(lambda: "1 up" in self._ceph("osd", "stat"))
         self._run("radosgw", "-n", "client.rgw.a")
-        user = ("--uid=test", "--display-name=test", f"--access-key={KEY}", f"--secret-key={SECRET}")
-        self._run("radosgw-admin", "user", "create", *user)
+        who = ("--uid=test", "--display-name=test")
+        keys = (f"--access-key={KEY}", f"--secret-key={SECRET}")
+        self._run("radosgw-admin", "user", "create", *who, *keys)
         self._until(self._answers)
 
     def stop(self) -> None:
@@ -233,10 +234,9 @@ class Ceph:
         return self._run("ceph", "--connect-timeout", "5", *arguments)
 
     def _run(self, program: str, *arguments: str | Path) -> str:
+        conf = () if program == "monmaptool" else ("-c", self._conf)
         done = subprocess.run(  # noqa: S603 -- Ceph's programs
-            [shutil.which(program) or program, "-c", self._conf, *arguments]
-            if program != "monmaptool"
-            else [shutil.which(program) or program, *arguments],
+            [shutil.which(program) or program, *conf, *arguments],
             env=self._environ,
             check=True,
             stdout=subprocess.PIPE,

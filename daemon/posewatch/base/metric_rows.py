@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import product
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, overload
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
 Value = TypeVar("Value", bound=StrEnum)
+Other = TypeVar("Other", bound=StrEnum)
 Built = TypeVar("Built")
 Labelled = TypeVar("Labelled", Counter, Gauge, Histogram)
 
@@ -163,6 +165,30 @@ def counters(
         build=lambda registry: _each(
             Counter(name, meaning, [label[0]], registry=registry), label[1]
         ),
+    )
+
+
+def counter_grid(
+    name: str,
+    unit: str,
+    label: tuple[str, type[Value]],
+    other: tuple[str, type[Other]],
+    meaning: str,
+) -> Row[Mapping[tuple[Value, Other], Counter]]:
+    """One count for each pair of values of two labels, all there from the start."""
+
+    def build(registry: CollectorRegistry) -> Mapping[tuple[Value, Other], Counter]:
+        parent = Counter(name, meaning, [label[0], other[0]], registry=registry)
+        pairs = product(label[1], other[1])
+        return MappingProxyType({pair: parent.labels(*(v.value for v in pair)) for pair in pairs})
+
+    return Row(
+        name=name,
+        kind=Kind.COUNTER,
+        unit=unit,
+        meaning=meaning,
+        labels=_vocabulary(label) | _vocabulary(other),
+        build=build,
     )
 
 

@@ -20,6 +20,7 @@ from posewatch.base.metric_rows import (
     Registry,
     Row,
     counter,
+    counter_grid,
     counters,
     gauge,
     gauges,
@@ -29,6 +30,7 @@ from posewatch.base.metric_rows import (
     named_counters,
     named_histograms,
 )
+from posewatch.base.requests import Answer, Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -259,6 +261,13 @@ class Metrics:
         "errors",
         ("kind", StorageFault),
         "Failed operations on the watched folder; some kinds are part of normal life.",
+    )
+    storage_requests = counter_grid(
+        "posewatch_storage_requests_total",
+        "requests",
+        ("operation", Request),
+        ("outcome", Answer),
+        "Requests sent to the bucket, by what they ask for and what became of them.",
     )
     folder_available = gauge(
         "posewatch_folder_available",

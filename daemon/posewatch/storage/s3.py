@@ -18,7 +18,14 @@ from posewatch.base.errors import (
     MissingError,
     UnavailableError,
 )
-from posewatch.storage.contract import SMALL_FILE_LIMIT, STAGING_PREFIX, Entry, Skipped, Version, is_hidden
+from posewatch.storage.contract import (
+    SMALL_FILE_LIMIT,
+    STAGING_PREFIX,
+    Entry,
+    Skipped,
+    Version,
+    is_hidden,
+)
 from posewatch.storage.s3_fence import close_areas, open_area
 from posewatch.storage.s3_fetch import S3Fetch
 from posewatch.storage.s3_scan import S3Scan
@@ -109,21 +116,19 @@ class S3Storage:
         retries = self._objects.retries()
         while self._expect_content(key, old) is not None:
             try:
-                return self._objects.store.delete(self._path(key))
+                self._objects.store.delete(self._path(key))
             except UnavailableError as error:
                 # Looked at again before it is tried again: it may be another one's by then.
                 self._objects.pause(retries, error)
+            else:
+                return
 
     def fetch(self, key: str, version: Version, target: Path, moved: Callable[[int], None]) -> str:
         """See `Storage`."""
         path = self._path(key)
         try:
             digest = S3Fetch(self._objects, path, version).into(target, moved)
-            found = self._objects.head(path)
-            if found is None:
-                raise MissingError(f"{key!r} was removed while it was read")
-            if Version(found.size, found.etag) != version:
-                raise ChangedError(f"{key!r} was changed")
+            self._expect_version(key, version)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
@@ -156,8 +161,10 @@ class S3Storage:
         close_areas(self._objects, self._path(self._commit_key(beside)), tokens, beside)
 
     def sweep(self, key: str) -> None:
-        """See `Storage`. Costs nothing for staging areas, which a bucket has only where they were
-        copied to it."""
+        """See `Storage`.
+
+        Costs nothing for staging areas: a bucket has some only where they were copied to it.
+        """
         if not is_hidden(key):
             raise ValueError(f"{key!r} is not a leftover of posewatch")
         path = self._path(key)
@@ -197,6 +204,13 @@ class S3Storage:
             raise ChangedError(f"{key!r} was changed by somebody else")
         return content.found.etag
 
+    def _expect_version(self, key: str, version: Version) -> None:
+        entry = self.stat(key)
+        if entry is None:
+            raise MissingError(f"{key!r} was removed while it was read")
+        if entry.version != version:
+            raise ChangedError(f"{key!r} was changed")
+
     def _remember(self, key: str, data: bytes, etag: str) -> None:
         with self._lock:
             self._written[key] = (data, etag)
@@ -208,5 +222,3 @@ class S3Storage:
         with self._lock:
             known = self._written.pop(key, None)
         return known[1] if known is not None and known[0] == data else None
-
-

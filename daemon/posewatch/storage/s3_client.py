@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from posewatch import __version__
 from posewatch.base.errors import (
     ChangedError,
+    DeniedError,
     ExistsError,
     MissingError,
-    StorageError,
     UnavailableError,
 )
+from posewatch.base.requests import Answer, Request
 from posewatch.storage.s3_errors import answer_of, translate
-from posewatch.storage.s3_objects import Answer, Content, Found, Listed, Page, Request
+from posewatch.storage.s3_objects import Content, Found, Listed, Page
 from posewatch.storage.s3_sure import MisconfiguredError
 
 if TYPE_CHECKING:
@@ -68,9 +69,7 @@ class S3Client:
         SettingsError: the usual settings of AWS contradict themselves.
     """
 
-    def __init__(
-        self, place: S3Place, count: Callable[[Request, Answer], None] = nobody
-    ) -> None:
+    def __init__(self, place: S3Place, count: Callable[[Request, Answer], None] = nobody) -> None:
         self.place = place
         self.quoted = True
         self._count = count
@@ -143,12 +142,10 @@ class S3Client:
                 return _found(self._client.head_object(Bucket=self.place.bucket, Key=key))
         except MissingError:
             return None
-        except (MisconfiguredError, StorageError) as error:
-            if isinstance(error, UnavailableError) and not isinstance(error, MisconfiguredError):
-                raise
-        # The answer to a HEAD has no body: only a GET tells what is wrong.
-        content = self.get(key, 0)
-        return content.found if content is not None else None
+        except (MisconfiguredError, DeniedError):
+            # The answer to a HEAD has no body: only a GET tells what is wrong.
+            content = self.get(key, 0)
+            return content.found if content is not None else None
 
     def list(self, prefix: str, page: str | None = None) -> Page:
         """See `ObjectStore`."""
@@ -164,11 +161,8 @@ class S3Client:
 
     def delete(self, key: str) -> None:
         """See `ObjectStore`."""
-        try:
-            with self._request(Request.DELETE, key):
-                self._client.delete_object(Bucket=self.place.bucket, Key=key)
-        except MissingError:
-            pass
+        with suppress(MissingError), self._request(Request.DELETE, key):
+            self._client.delete_object(Bucket=self.place.bucket, Key=key)
 
     @contextmanager
     def _request(self, request: Request, key: str) -> Iterator[None]:

@@ -17,7 +17,7 @@ from posewatch.base.errors import (
     UnmountedError,
     UnsupportedError,
 )
-from posewatch.storage.s3_objects import Answer, Request
+from posewatch.base.requests import Answer, Request
 from posewatch.storage.s3_sure import MisconfiguredError
 
 if TYPE_CHECKING:

@@ -166,7 +166,7 @@ def close_areas(objects: SureObjects, key: str, tokens: Iterable[str], beside: s
         closed = Fence(closed=tuple(dict.fromkeys((*fence.closed, *closing))))
         if _stamp(objects, key, sight, closed) is not None:
             return
-    raise UnavailableError(f"could not take over the work on {beside!r}: its receipt keeps changing")
+    raise UnavailableError(f"could not take over {beside!r}: its receipt keeps changing")
 
 
 def _stamp(objects: SureObjects, key: str, sight: Sight, fence: Fence) -> str | None:

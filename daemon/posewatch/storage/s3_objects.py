@@ -13,34 +13,11 @@ are ignored by some servers without a word, and are not used.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
-
-
-class Request(StrEnum):
-    """What a request asks for; a metric label."""
-
-    PUT = "put"
-    GET = "get"
-    HEAD = "head"
-    LIST = "list"
-    DELETE = "delete"
-
-
-class Answer(StrEnum):
-    """What became of a request; a metric label."""
-
-    OK = "ok"
-    MISSING = "missing"  # there is no such object
-    REFUSED = "refused"  # the condition did not hold
-    DENIED = "denied"  # credentials, permissions, region, clock
-    THROTTLED = "throttled"  # 429, or 503 SlowDown
-    FAILED = "failed"  # any other answer that is an error
-    LOST = "lost"  # no answer, or only a part of one
 
 
 @dataclass(frozen=True, slots=True)
