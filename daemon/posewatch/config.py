@@ -234,6 +234,8 @@ def load(
             raise SettingsError(f"{path} is not valid TOML: {error}") from error
     for section, given in (overrides or {}).items():
         table = values.setdefault(section, {})
+        if isinstance(table, str):  # `folder = "…"` is short for a table
+            table = values[section] = {"path": table}
         if isinstance(table, dict):
             table.update(given)
     try:

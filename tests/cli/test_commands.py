@@ -223,7 +223,7 @@ def test_how_working_off_ended(
     told: str,
 ) -> None:
     def drain(_settings: Settings, given: Path, show: Callable[[Overview], None]) -> Overview:
-        assert given == folder
+        assert given == str(folder)
         show(Overview(videos=2))
         show(overview)
         return overview
@@ -251,7 +251,7 @@ def test_a_daemon_gets_its_settings_anew_each_time(
     path.write_text("[work]\ngrace = 1\n")
 
     def serve(load: Callable[[], Settings], given: Path | None) -> None:
-        assert given == folder
+        assert given == str(folder)
         assert (load().work.grace, load().recipe.mode) == (1, PoseMode.TRACKING)
         path.write_text("[work]\ngrace = 2\n[recipe]\nmode = 'static'\n")
         assert (load().work.grace, load().recipe.mode) == (2, PoseMode.TRACKING)

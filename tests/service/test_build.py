@@ -10,7 +10,6 @@ import threading
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,9 +25,12 @@ from posewatch.base.log_fields import ATTRIBUTE
 from posewatch.config import FolderSettings, Settings, load
 from posewatch.formats import receipt
 from posewatch.service import build
+from posewatch.service import folder as opening
 from posewatch.service.notify import SilentNotifier
 from posewatch.service.reload import adopt
 from posewatch.stages.recipe import RecipeId
+from posewatch.storage.backing import Backing
+from posewatch.storage.posix import PosixStorage
 from posewatch.watch.inotify import LocalWrites
 from posewatch.watch.scan import FolderReader
 from service.doubles import NotifierDouble
@@ -135,7 +137,7 @@ def test_a_daemon_works_until_it_is_told_to_stop(folder: Path, settings: Setting
         until(lambda: is_done(folder, "new"), "what comes is done")
 
     with meanwhile(use):
-        build.serve(lambda: settings, folder)
+        build.serve(lambda: settings, str(folder))
     assert (folder / f"new{SUFFIX}").read_bytes() == b"poses of new"
     assert len(list(folder.iterdir())) == 6
     assert list((folder.parent / "cache").iterdir()) == []
@@ -176,7 +178,7 @@ def test_sighup_reads_the_settings_again(
 
     caplog.set_level(logging.INFO)
     with meanwhile(use):
-        build.serve(load, folder)
+        build.serve(load, str(folder))
 
 
 def test_health_and_numbers_are_served(
@@ -203,13 +205,13 @@ def test_health_and_numbers_are_served(
             assert get(path) == 200
 
     with meanwhile(use):
-        build.serve(lambda: served, folder)
+        build.serve(lambda: served, str(folder))
     assert "posewatch_ready 1.0" in pages["/metrics"]
     assert str(folder) in pages["/"]
 
 
 def test_while_it_starts_it_is_not_ready(folder: Path, settings: Settings) -> None:
-    house = build._House(settings, folder, SystemClock(), SilentNotifier())
+    house = build._House(settings, str(folder), SystemClock(), SilentNotifier())
     (check,) = house._readiness().checks
     assert (check.name, check.ok, check.detail) == ("start", False, "starting")
     assert "videos" not in house._facts()
@@ -222,7 +224,7 @@ def test_the_watchdog_is_fed_where_systemd_asks_for_it(
     monkeypatch.setattr(build, "watchdog_interval", lambda _environ: 0.02)
     monkeypatch.setattr(SilentNotifier, "feed_watchdog", lambda _self: fed.set())
     with meanwhile(lambda: until(fed.is_set, "it is fed")):
-        build.serve(lambda: settings, folder)
+        build.serve(lambda: settings, str(folder))
 
 
 @pytest.mark.parametrize("listen", [True, False])
@@ -241,7 +243,7 @@ def test_without_hints_scans_find_everything(
     watch = settings.watch.model_copy(update={"inotify": listen})
     (folder / "a.mp4").write_bytes(b"video")
     with meanwhile(lambda: until(lambda: is_done(folder, "a"), "it is done")):
-        build.serve(lambda: settings.model_copy(update={"watch": watch}), folder)
+        build.serve(lambda: settings.model_copy(update={"watch": watch}), str(folder))
     assert ("only scans will find new videos" in caplog.messages) == listen
 
 
@@ -251,18 +253,11 @@ def test_on_a_network_mount_it_is_said_that_others_are_found_by_scans(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    real = build.PosixStorage.backing.fget
-    assert real is not None
-
-    def nfs(storage: build.PosixStorage) -> object:
-        return replace(real(storage), fstype="nfs4")
-
     caplog.set_level(logging.INFO)
     with monkeypatch.context() as patch:
-        patch.setattr(build.PosixStorage, "backing", property(nfs))
-        patch.setattr(build, "probe", lambda *_: None)
+        patch.setattr(opening, "backing_of", lambda _path: Backing("/", "nfs4"))
         with meanwhile(lambda: until(lambda: "watching" in caplog.messages, "it watches")):
-            build.serve(lambda: settings, folder)
+            build.serve(lambda: settings, str(folder))
     assert "videos that other machines write are found by scans only" in caplog.messages
 
 
@@ -277,9 +272,9 @@ def test_a_part_that_dies_ends_the_daemon(
 
     monkeypatch.setattr(FolderReader, "scan", broken)
     with pytest.raises(PosewatchError, match="a part of it died"):
-        build.serve(lambda: settings, folder)
+        build.serve(lambda: settings, str(folder))
     with pytest.raises(PosewatchError, match="a part of it died"):
-        build.drain(settings, folder, lambda _overview: None)
+        build.drain(settings, str(folder), lambda _overview: None)
     assert "a thread died; this is a bug" in caplog.messages
 
 
@@ -291,17 +286,17 @@ def test_a_folder_is_worked_off(folder: Path, settings: Settings) -> None:
         (folder / f"{number}.mp4").write_bytes(b"video")
     (folder / "dir.mp4").mkdir()
     shown: list[Overview] = []
-    overview = build.drain(settings, folder, shown.append)
+    overview = build.drain(settings, str(folder), shown.append)
     assert (overview.done, overview.failed, overview.interrupted) == (4, 1, False)
     assert shown[-1] == overview
-    assert build.drain(settings, folder, shown.append).frames == 0
+    assert build.drain(settings, str(folder), shown.append).frames == 0
 
 
 def test_working_off_can_be_interrupted(folder: Path, settings: Settings) -> None:
     (folder / "a.mp4").write_bytes(b"video")
     (folder / "a.mp4.lock").write_bytes(b"somebody works on it")
     with meanwhile(lambda: None):
-        overview = build.drain(settings, folder, lambda _overview: None)
+        overview = build.drain(settings, str(folder), lambda _overview: None)
     assert overview.interrupted
 
 
@@ -309,11 +304,11 @@ def test_a_folder_is_needed(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no folder to watch"):
         build.drain(settings, None, lambda _overview: None)
     with pytest.raises(SettingsError, match="is not a folder"):
-        build.drain(settings, tmp_path / "nothing", lambda _overview: None)
+        build.drain(settings, str(tmp_path / "nothing"), lambda _overview: None)
     with pytest.raises(SettingsError, match="is not a folder"):
-        build.serve(lambda: settings, tmp_path / "nothing")
+        build.serve(lambda: settings, str(tmp_path / "nothing"))
     with pytest.raises(SettingsError, match="is not a folder"):
-        build.open_folder(tmp_path / "nothing", None)
+        build.open_folder(str(tmp_path / "nothing"), None)
 
 
 def test_what_keeps_it_from_starting_is_told_to_systemd(
@@ -343,7 +338,7 @@ def test_under_systemd_a_missing_folder_is_waited_for(
 ) -> None:
     monkeypatch.setattr(build, "SilentNotifier", int)  # the double is one
     told, clock = Systemd(), ManualClock()
-    house = build._House(settings, folder, clock, told)
+    house = build._House(settings, str(folder), clock, told)
     folder.rmdir()
 
     def status(text: str) -> None:
@@ -353,7 +348,7 @@ def test_under_systemd_a_missing_folder_is_waited_for(
 
     told.status = status  # type: ignore[method-assign]
     caplog.set_level(logging.INFO)
-    assert house._open_storage(wait=True).backing
+    assert house._open_storage(wait=True)
     waiting = [line for line in told.lines if line.startswith("waiting for")]
     assert len(waiting) == 3
     assert str(folder) in waiting[0]
@@ -368,9 +363,9 @@ def test_nobody_waits_for_a_folder_that_is_to_be_worked_off(
     def refuse(*_: object) -> None:
         raise UnmountedError("a dead mount", hint="Mount it")
 
-    monkeypatch.setattr(build, "probe", refuse)
+    monkeypatch.setattr(opening, "probe", refuse)
     with pytest.raises(SettingsError, match="a dead mount") as caught:
-        build.drain(settings, folder, lambda _overview: None)
+        build.drain(settings, str(folder), lambda _overview: None)
     assert caught.value.hint == "Mount it"
 
 
@@ -393,8 +388,8 @@ class Writes(LocalWrites):
 def test_hints_follow_the_folder_after_each_scan(
     folder: Path, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house = build._House(settings, folder, ManualClock(), SilentNotifier())
-    scan = FolderReader(build.PosixStorage(folder), (".mp4",), ManualClock()).scan()
+    house = build._House(settings, str(folder), ManualClock(), SilentNotifier())
+    scan = FolderReader(PosixStorage(folder), (".mp4",), ManualClock()).scan()
     writes = Writes()
     for result in (scan, UnmountedError("gone"), UnavailableError("no answer"), scan, scan):
         house._deliver(result, writes)
@@ -488,7 +483,7 @@ def test_real_networks_are_loaded_and_used(
     monkeypatch.undo()
     monkeypatch.setattr(build, "ModelCache", Cache)
     make_video(folder / "a.mp4", frames=2)
-    overview = build.drain(settings, folder, lambda _overview: None)
+    overview = build.drain(settings, str(folder), lambda _overview: None)
     assert (overview.done, overview.frames) == (1, 2)
     found = receipt.decode((folder / "a.posewatch.json").read_bytes())
     assert found is not None

@@ -40,7 +40,10 @@ app = typer.Typer(
 app.add_typer(models.app, name="models", help="The models on this machine.")
 
 Folder = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="The watched folder.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="FOLDER", help="The watched folder, or s3://BUCKET/PREFIX.", show_default=False
+    ),
 ]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Settings in TOML.", show_default=False)
@@ -65,9 +68,14 @@ def common(
 @app.command()
 def run(
     folder: Annotated[
-        Path | None,
-        typer.Argument(metavar="[FOLDER]", help="The folder to watch.", show_default=False),
+        str | None,
+        typer.Argument(
+            metavar="[FOLDER]",
+            help="The folder to watch, or s3://BUCKET/PREFIX.",
+            show_default=False,
+        ),
     ] = None,
+    *,
     config_file: ConfigFile = None,
     until_idle: Annotated[
         bool, typer.Option("--until-idle", help="Work the folder off, then exit.")
@@ -78,11 +86,26 @@ def run(
             help="static (as published datasets) or tracking (faster).", show_default=False
         ),
     ] = None,
+    single_writer: Annotated[
+        bool, typer.Option("--single-writer", help="No other daemon watches FOLDER, for sure.")
+    ] = False,
+    share: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Work on the K-th of N shares of the videos, where claims are not safe.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Watch FOLDER and make pose data of every video in it, until stopped."""
-    overrides: dict[str, dict[str, object]] = {}
+    overrides: dict[str, dict[str, object]] = {"recipe": {}, "folder": {}}
     if mode is not None:
-        overrides["recipe"] = {"mode": mode.value}
+        overrides["recipe"]["mode"] = mode.value
+    if single_writer:
+        overrides["folder"]["single_writer"] = True
+    if share is not None:
+        overrides["folder"]["share"] = share
 
     def settings() -> config.Settings:
         return config.load(config_file, overrides)
@@ -132,7 +155,7 @@ def retry(
 ) -> None:
     """Forget failures, so that the videos are tried again."""
     storage, _ = build.open_folder(folder, config_file)
-    asked = {name: inspect.meant(folder, name, Path.cwd()) for name in names or []}
+    asked = {name: inspect.meant(Path(folder), name, Path.cwd()) for name in names or []}
     forgotten = inspect.forget_failures(storage, asked or None)
     tables.print_forgotten(forgotten.names, Console())
     for error in forgotten.refused:

@@ -31,12 +31,12 @@ from posewatch.base.logs import fields
 from posewatch.base.metrics import Metrics
 from posewatch.base.once import Once
 from posewatch.cache import InputCache
-from posewatch.catalog import Share
 from posewatch.claims.claims import Claims, Owner
 from posewatch.claims.observer import Observer
 from posewatch.models.cache import ModelCache
 from posewatch.service import crashes
 from posewatch.service.daemon import Daemon, Parts
+from posewatch.service.folder import find, open_safely, open_storage, share_of
 from posewatch.service.http import HttpServer
 from posewatch.service.inbox import Ask, Hint, Inbox, Trouble
 from posewatch.service.notify import Notifier, SilentNotifier, Watchdog, notifier, watchdog_interval
@@ -44,8 +44,6 @@ from posewatch.service.pages import Check, Pages, Readiness
 from posewatch.service.progress import Progress
 from posewatch.service.reload import adopt
 from posewatch.stages.pose import MediaPipePose
-from posewatch.storage.posix import PosixStorage
-from posewatch.storage.probe import probe
 from posewatch.vision.decoder import Decoder
 from posewatch.vision.engine import BatchingEngine, Device, Engine, OnnxEngine
 from posewatch.vision.holistic import Holistic, Mode, stay_on_calling_thread
@@ -62,6 +60,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from posewatch.service.overview import Overview
+    from posewatch.storage.contract import Storage
 
 log = logging.getLogger(__name__)
 
@@ -89,21 +88,23 @@ def system_clock() -> Clock:
     return SystemClock()
 
 
-def open_folder(folder: Path, config_file: Path | None) -> tuple[PosixStorage, config.Settings]:
+def open_folder(folder: str, config_file: Path | None) -> tuple[Storage, config.Settings]:
     """The folder and the settings, for the commands that need no daemon.
 
     Raises:
         SettingsError: there is no such folder, or a setting is wrong.
     """
-    return PosixStorage(folder), config.load(config_file)
+    settings = config.load(config_file)
+    watched = find(settings.folder, folder, os.environ)
+    return open_storage(watched, SystemClock()), settings
 
 
-def serve(load: Callable[[], config.Settings], folder: Path | None) -> None:
+def serve(load: Callable[[], config.Settings], folder: str | None) -> None:
     """Run the daemon until it is stopped.
 
     Args:
         load: reads the settings; called again for SIGHUP.
-        folder: the watched folder; wins over the settings.
+        folder: the watched folder or bucket; wins over the settings.
 
     Raises:
         SettingsError, ModelError: it cannot begin.
@@ -114,7 +115,7 @@ def serve(load: Callable[[], config.Settings], folder: Path | None) -> None:
     try:
         settings = load()
         logs.configure(settings.log.style, settings.log.level)
-        house = _House(settings, _folder(settings, folder), clock, told)
+        house = _House(settings, folder, clock, told)
         with house.open(load, until_idle=False, show=lambda _overview: None) as daemon:
             daemon.run()
         house.complain()
@@ -125,13 +126,13 @@ def serve(load: Callable[[], config.Settings], folder: Path | None) -> None:
 
 
 def drain(
-    settings: config.Settings, folder: Path | None, show: Callable[[Overview], None]
+    settings: config.Settings, folder: str | None, show: Callable[[Overview], None]
 ) -> Overview:
     """Work a folder off.
 
     Args:
         settings: the settings.
-        folder: the folder; wins over the settings.
+        folder: the folder or bucket; wins over the settings.
         show: told where everything stands, about once a second.
 
     Raises:
@@ -141,31 +142,22 @@ def drain(
     # Somebody looks at a progress bar, which tells what goes well.
     quiet = settings.log.level == "info" and sys.stderr.isatty()
     logs.configure(settings.log.style, "warning" if quiet else settings.log.level)
-    house = _House(settings, _folder(settings, folder), SystemClock(), SilentNotifier())
+    house = _House(settings, folder, SystemClock(), SilentNotifier())
     with house.open(lambda: settings, until_idle=True, show=show) as daemon:
         overview = daemon.run()
     house.complain()
     return overview
 
 
-def _folder(settings: config.Settings, given: Path | None) -> Path:
-    folder = given or settings.folder.path
-    if folder is None:
-        raise SettingsError(
-            "no folder to watch",
-            hint="Name it: posewatch run FOLDER, or set folder in the settings",
-        )
-    return Path(folder)
-
-
 class _House:
     """Everything that one daemon is made of."""
 
     def __init__(
-        self, settings: config.Settings, folder: Path, clock: Clock, told: Notifier
+        self, settings: config.Settings, given: str | None, clock: Clock, told: Notifier
     ) -> None:
         self._settings = settings
-        self._folder = folder
+        self._given = given
+        self._watched = find(settings.folder, given, os.environ)
         self._clock = clock
         self._notifier = told
         self._metrics = Metrics()
@@ -232,7 +224,7 @@ class _House:
 
             reader = FolderReader(storage, settings.watch.suffixes, clock)
             listening = settings.watch.inotify and not until_idle
-            writes = self._listen(storage, stack) if listening else None
+            writes = self._listen(stack) if listening else None
             scanner = Scanner(reader, lambda result: self._deliver(result, writes))
             stack.callback(scanner.close)
             parts = Parts(
@@ -247,13 +239,13 @@ class _House:
                 request_scan=scanner.request,
                 reload=reload,
                 show=show,
-                share=Share.parse(settings.folder.share or "1/1"),
-                scans_cost=False,
+                share=share_of(settings.folder),
+                scans_cost=self._watched.place is not None,
             )
             self._daemon = Daemon(parts, settings, runner, self._inbox, until_idle=until_idle)
             stack.enter_context(self._signals(signal.SIGTERM, signal.SIGINT))
             self._notifier.ready()
-            log.info("watching", extra=fields(folder=str(self._folder), version=__version__))
+            log.info("watching", extra=fields(folder=self._watched.name, version=__version__))
             yield self._daemon
 
     def complain(self) -> None:
@@ -285,7 +277,7 @@ class _House:
         return self._daemon.readiness()
 
     def _facts(self) -> Mapping[str, str]:
-        facts = {"version": __version__, "folder": str(self._folder)}
+        facts = {"version": __version__, "folder": self._watched.name}
         if self._daemon is not None:
             facts["videos"] = str(self._daemon.overview)
         return facts
@@ -297,17 +289,16 @@ class _House:
             watchdog.start()
             stack.callback(watchdog.close)
 
-    def _open_storage(self, *, wait: bool) -> PosixStorage:
+    def _open_storage(self, *, wait: bool) -> Storage:
         """The folder, once it can be used safely."""
         self._now("looking at the folder")
         retries = Retries(Backoff(first=1.0, limit=15.0), Random())  # noqa: S311 -- jitter
         never = threading.Event()
         while True:
             try:
-                storage = self._folder_now()
-                probe(storage, storage.backing)
+                storage = self._storage_now()
             except PASSING as error:
-                self._now(f"waiting for {self._folder}: {error}")
+                self._now(f"waiting for {self._watched.name}: {error}")
                 if not wait:
                     raise SettingsError(error.message, hint=error.hint) from error
                 delay = retries.failed()
@@ -321,12 +312,16 @@ class _House:
                     log.info("the folder can be used now")
                 return storage
 
-    def _folder_now(self) -> PosixStorage:
+    def _storage_now(self) -> Storage:
         """The folder as it is now. For a person one that is missing is wrong, for systemd late."""
+        settings = self._settings.folder
+        self._watched = watched = find(settings, self._given, os.environ)
+        requests = self._metrics.storage_requests
         try:
-            return PosixStorage(self._folder)
+            return open_safely(watched, settings, self._clock, lambda *kind: requests[kind].inc())
         except SettingsError as error:
-            if isinstance(self._notifier, SilentNotifier):
+            late = watched.place is None and not Path(watched.name).is_dir()
+            if isinstance(self._notifier, SilentNotifier) or not late:
                 raise
             raise UnmountedError(error.message, hint=error.hint) from error
 
@@ -375,7 +370,8 @@ class _House:
     def _open_cache(self) -> InputCache:
         cache = self._settings.cache
         path = cache.path or config.user_cache("inputs", environ=os.environ)
-        if path.resolve().is_relative_to(self._folder.resolve()):
+        folder = self._watched.path
+        if folder is not None and path.resolve().is_relative_to(folder.resolve()):
             raise SettingsError(
                 f"the cache {path} is inside of the watched folder: each copy would be a new video",
                 hint="Set [cache] path to a folder somewhere else",
@@ -388,17 +384,20 @@ class _House:
         limits = DecodeLimits(max_pixels=decode.max_pixels, memory_bytes=decode.memory_bytes)
         return Decoder(limits=limits, stall_seconds=decode.stall_seconds, clock=self._clock)
 
-    def _listen(self, storage: PosixStorage, stack: ExitStack) -> LocalWrites | None:
+    def _listen(self, stack: ExitStack) -> LocalWrites | None:
+        watched = self._watched
+        if watched.path is None:
+            return None
         try:
-            writes = LocalWrites(self._folder, lambda key: self._inbox.put(Hint(key)))
+            writes = LocalWrites(watched.path, lambda key: self._inbox.put(Hint(key)))
         except UnavailableError:
             log.exception("only scans will find new videos")
             return None
         stack.callback(writes.close)
-        if storage.backing.network:
+        if watched.backing.network:
             log.info(
                 "videos that other machines write are found by scans only",
-                extra=fields(reason=f"the folder is on {storage.backing.fstype}"),
+                extra=fields(reason=f"the folder is on {watched.backing.fstype}"),
             )
         return writes
 

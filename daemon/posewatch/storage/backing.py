@@ -16,6 +16,15 @@ NETWORK_TYPES: Final = re.compile(
 )
 """File systems on which another machine may write."""
 
+BUCKET_PROGRAMS: Final = {
+    "fuse.s3fs": "s3fs",
+    "fuse.rclone": "rclone",
+    "fuse.mountpoint-s3": "mount-s3",
+    "fuse.goofys": "goofys",
+    "fuse.geesefs": "geesefs",
+}
+"""The programs that show a bucket as a folder, by the type of file system that the kernel tells."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backing:
@@ -39,6 +48,11 @@ class Backing:
     def network(self) -> bool:
         """Whether other machines may write to it, unseen by this kernel."""
         return NETWORK_TYPES.fullmatch(self.fstype) is not None
+
+    @property
+    def bucket(self) -> bool:
+        """Whether it is a bucket, through which no claim is safe."""
+        return self.fstype in BUCKET_PROGRAMS
 
     def came_back_as(self, now: Backing) -> bool:
         """Whether `now` is the same folder mounted again, or a mount that came on top of it.

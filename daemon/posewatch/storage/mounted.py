@@ -18,21 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from posewatch.storage.backing import BUCKET_PROGRAMS
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from posewatch.storage.backing import Backing
 
 PROC = Path("/proc")
-
-PROGRAMS: Mapping[str, str] = {
-    "fuse.s3fs": "s3fs",
-    "fuse.rclone": "rclone",
-    "fuse.mountpoint-s3": "mount-s3",
-    "fuse.goofys": "goofys",
-    "fuse.geesefs": "geesefs",
-}
-"""The programs that show a bucket as a folder, by the type of file system that the kernel tells."""
 
 AWS = "https://s3.amazonaws.com"
 """What s3fs takes for its endpoint unless it is told another: AWS, wherever the bucket is."""
@@ -76,7 +69,7 @@ def mounted_bucket(backing: Backing, proc: Path = PROC) -> MountedBucket | None:
         backing: the mount that the watched folder is on.
         proc: where the kernel tells of processes.
     """
-    program = PROGRAMS.get(backing.fstype)
+    program = BUCKET_PROGRAMS.get(backing.fstype)
     if program is None:
         return None
     for arguments in _processes(program, proc):

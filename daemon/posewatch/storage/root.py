@@ -119,6 +119,11 @@ class Root:
     def _follow(self) -> None:
         identity = self._open()  # which also wakes an automount
         backing = self._look(self._given)
+        if backing.bucket and not self._backing.bucket:
+            raise UnmountedError(
+                f"a bucket was mounted at {self.path}, which was no bucket",
+                hint="Restart posewatch, so that it goes to the bucket itself",
+            )
         if identity != self._identity and not self._backing.came_back_as(backing):
             raise UnmountedError(
                 f"{self.path} is not the folder that it was",

@@ -17,6 +17,7 @@ from posewatch.base.errors import (
     DeniedError,
     ExistsError,
     MissingError,
+    SettingsError,
     UnavailableError,
 )
 from posewatch.base.requests import Answer, Request
@@ -62,6 +63,7 @@ class S3Client:
         count: told of each request and what became of it.
 
     Attributes:
+        conditional: whether `put` sends its condition at all.
         quoted: whether the ETag in a condition of `put` is quoted, as the standard wants it and
             Ceph does not.
 
@@ -72,16 +74,16 @@ class S3Client:
     def __init__(self, place: S3Place, count: Callable[[Request, Answer], None] = nobody) -> None:
         self.place = place
         self.quoted = True
+        self.conditional = True
         self._count = count
         self._client = _connect(place)
 
     def put(self, key: str, body: Body, expected: str | None) -> str:
         """See `ObjectStore`."""
-        condition = (
-            {"IfNoneMatch": "*"}
-            if expected is None
-            else {"IfMatch": f'"{expected}"' if self.quoted else expected}
-        )
+        condition: dict[str, str | None] = {}
+        if self.conditional:
+            etag = f'"{expected}"' if self.quoted else expected
+            condition = {"IfNoneMatch": "*"} if expected is None else {"IfMatch": etag}
         with ExitStack() as stack:
             source = body.source
             data = source if isinstance(source, bytes) else stack.enter_context(source.open("rb"))
@@ -200,9 +202,17 @@ class S3Client:
 
 def _connect(place: S3Place) -> Any:  # noqa: ANN401 -- botocore has no types
     from botocore.config import Config  # noqa: PLC0415 -- only where a bucket is watched
+    from botocore.exceptions import ProfileNotFound  # noqa: PLC0415 -- the same
     from botocore.session import Session  # noqa: PLC0415 -- the same
 
-    session = Session()
+    session = Session(profile=place.profile)
+    try:
+        session.get_scoped_config()
+    except ProfileNotFound as error:
+        raise SettingsError(
+            f"there is no profile {place.profile!r} in the AWS configuration",
+            hint="See [folder] profile and ~/.aws/config",
+        ) from error
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
     if place.credentials is not None:
         who = place.credentials

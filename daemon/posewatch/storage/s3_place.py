@@ -83,6 +83,7 @@ class S3Place:
         addressing: where the bucket's name goes.
         credentials: None where the usual places of AWS have them: environment, `~/.aws`, the
             machine's or the container's role.
+        profile: of the usual configuration of AWS; None for the default one.
     """
 
     bucket: str
@@ -91,6 +92,7 @@ class S3Place:
     region: str | None = None
     addressing: Addressing = Addressing.AUTO
     credentials: Credentials | None = None
+    profile: str | None = None
 
     @classmethod
     def parse(
@@ -101,6 +103,7 @@ class S3Place:
         region: str | None = None,
         addressing: Addressing = Addressing.AUTO,
         credentials: Credentials | None = None,
+        profile: str | None = None,
     ) -> Self:
         """A place from its URL, `s3://bucket` or `s3://bucket/prefix`.
 
@@ -121,9 +124,8 @@ class S3Place:
                 raise SettingsError(
                     f"{endpoint!r} is no endpoint", hint="It should look like https://host:port"
                 )
-        return cls(
-            bucket, f"{prefix}/" if prefix else "", endpoint, region, addressing, credentials
-        )
+        prefix = f"{prefix}/" if prefix else ""
+        return cls(bucket, prefix, endpoint, region, addressing, credentials, profile)
 
     def __str__(self) -> str:
         return f"{SCHEME}{self.bucket}/{self.prefix}".rstrip("/")
