@@ -113,7 +113,7 @@ class S3Client:
                 answer = self._client.get_object(Bucket=self.place.bucket, Key=key)
                 with closing(answer["Body"]) as body:
                     found = _found(answer)
-                    return Content(body.read(min(limit, found.size)), found)
+                    return Content(_whole(body, min(limit, found.size)), found)
         except MissingError:
             return None
 
@@ -253,6 +253,14 @@ def _moment(value: Any) -> Any:  # noqa: ANN401 -- whatever a server says
 def _found(answer: Any) -> Found:  # noqa: ANN401 -- botocore has no types
     mark = answer.get("Metadata", {}).get(MARK, "")
     return Found(answer["ContentLength"], _bare(answer["ETag"]), mark)
+
+
+def _whole(body: Any, size: int) -> bytes:  # noqa: ANN401 -- botocore has no types
+    """So many bytes of an answer; botocore raises where it ends before."""
+    data = bytearray()
+    while len(data) < size and (piece := body.read(size - len(data))):
+        data += piece
+    return bytes(data)
 
 
 def _bare(etag: str) -> str:
