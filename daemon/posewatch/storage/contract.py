@@ -72,7 +72,8 @@ class Skipped:
 
     Attributes:
         key: where it is; a directory's ends with `/`.
-        error: why it could not be listed; None for a symbolic link that leaves the folder.
+        error: why it could not be listed; None for what is no file of the folder: a symbolic link
+            that leaves it, an object whose key no mount could show.
     """
 
     key: str

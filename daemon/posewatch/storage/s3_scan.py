@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from posewatch.base.errors import DeniedError
 from posewatch.storage.contract import HIDDEN_PREFIX, Entry, Skipped, Version
 
 if TYPE_CHECKING:
@@ -66,7 +65,8 @@ class S3Scan:
         if not key or key.endswith("/"):  # s3fs, rclone and consoles mark a folder like this
             return
         if NO_NAME.search(key):
-            self._skip(key)
+            if self._on_skipped is not None:
+                self._on_skipped(Skipped(key, None))
             return
         parts = key.split("/")
         if any(part.startswith(".") and not part.startswith(HIDDEN_PREFIX) for part in parts):
@@ -80,11 +80,3 @@ class S3Scan:
                 return
         version = Version(listed.size, listed.etag) if self._wants_version(key) else None
         yield Entry(key, version)
-
-    def _skip(self, key: str) -> None:
-        if self._on_skipped is not None:
-            error = DeniedError(
-                f"the key {key!r} is no name of a file in a folder",
-                hint="Rename the object: no empty part, `.` or `..` between slashes",
-            )
-            self._on_skipped(Skipped(key, error))
