@@ -278,7 +278,7 @@ def test_a_bucket_that_is_gone_is_not_an_empty_one(scene: Scene) -> None:
 
 def test_a_receipt_that_is_on_its_way_is_never_committed_after_a_take_over(scene: Scene) -> None:
     zombie = scene.storage.stage("t1", VIDEO)
-    zombie.add(RECEIPT, b'{"of": "the zombie"}')
+    zombie.add(RECEIPT, b'{"posewatch": 1, "of": "the zombie"}')
 
     def hook(operation: Operation) -> None:
         if operation.name == "put" and not operation.after:
@@ -292,7 +292,7 @@ def test_a_receipt_that_is_on_its_way_is_never_committed_after_a_take_over(scene
     looked_at = scene.storage.stat(RECEIPT)
     assert looked_at is not None
     owner = scene.another().stage("t2", VIDEO)
-    owner.add(RECEIPT, b'{"of": "the owner"}')
+    owner.add(RECEIPT, b'{"posewatch": 1, "of": "the owner"}')
     owner.publish(RECEIPT, looked_at.version)
     with pytest.raises(FencedError):
         zombie.publish(RECEIPT, None)
@@ -302,7 +302,7 @@ def test_a_receipt_that_is_on_its_way_is_never_committed_after_a_take_over(scene
 
 
 def test_a_stamp_keeps_the_receipt_that_stands(scene: Scene) -> None:
-    receipt = {"outcome": "done", "nonce": "n", "odd": "b\udcff"}
+    receipt = {"posewatch": 1, "outcome": "done", "nonce": "n", "odd": "b\udcff"}
     scene.bucket.write(f"in/{RECEIPT}", json.dumps(receipt).encode())
     scene.storage.stage("t1", VIDEO)
     scene.storage.fence(["t0"], VIDEO)
@@ -464,3 +464,21 @@ def test_a_video_that_is_gone_at_the_end(scene: Scene, tmp_path: Path) -> None:
         scene.storage.fetch(
             VIDEO, version, tmp_path / "local", lambda _count: scene.bucket.delete(f"in/{VIDEO}")
         )
+
+
+@pytest.mark.parametrize("content", [b'{"notes": "mine"}', b"[]", b"null", b'"text"'])
+def test_a_file_of_another_program_at_the_receipts_key_is_never_stamped(
+    scene: Scene, content: bytes
+) -> None:
+    scene.bucket.write(f"in/{RECEIPT}", content)
+    scene.storage.fence(["t1"], VIDEO)
+    with pytest.raises(ExistsError, match="another program"):
+        scene.storage.stage("t2", VIDEO)
+    assert scene.content(RECEIPT) == content
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"posewatch": 1, "outco', b"\xff"])
+def test_what_is_damaged_at_the_receipts_key_may_be_ours(scene: Scene, content: bytes) -> None:
+    scene.bucket.write(f"in/{RECEIPT}", content)
+    scene.storage.stage("t2", VIDEO)
+    assert is_bare(scene.content(RECEIPT))

@@ -222,6 +222,7 @@ class Storage(Protocol):
 
         Raises:
             FencedError: a newer attempt has closed this area for ever.
+            ExistsError: (buckets) a file of another program has the name of the receipt.
         """
 
     def fence(self, tokens: Iterable[str], beside: str) -> None:

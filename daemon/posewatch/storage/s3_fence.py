@@ -8,7 +8,8 @@ holds again, wherever that write is, in a paused process or on its way, since ea
 nonce and no ETag ever comes back.
 
 A stamp is JSON like the receipt. Where a receipt stands already, it keeps all its fields and gets
-one more, which readers of receipts ignore; else what stands there is no receipt.
+one more, which readers of receipts ignore; else what stands there looks like a damaged receipt. A
+JSON file of another program is never stamped: while it stands there, nobody commits.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 FIELD: Final = "fence"
 """The field of the stamp."""
+
+OURS: Final = "posewatch"
+"""The field that receipts have, and files of other programs have not."""
 
 ABOUT: Final = (
     "No receipt yet: posewatch writes it here when the results are there. "
@@ -95,13 +99,22 @@ def stamped(data: bytes | None, fence: Fence) -> bytes:
         "closed": list(fence.closed[-CLOSED_LIMIT:]),
         "nonce": secrets.token_hex(16),
     }
-    fields = _object(data) or {"about": ABOUT}
+    fields = _object(data) or {OURS: 1, "about": ABOUT}
     return (json.dumps({**fields, FIELD: stamp}, indent=2) + "\n").encode()
 
 
 def is_bare(data: bytes) -> bool:
     """Whether a content is a stamp and nothing else."""
-    return _object(data).keys() == {"about", FIELD}
+    return _object(data).keys() == {OURS, "about", FIELD}
+
+
+def is_foreign(data: bytes | None) -> bool:
+    """Whether another program wrote it: it is whole, and no receipt. What is damaged may be ours."""
+    try:
+        fields = json.loads(data or b"")
+    except (ValueError, RecursionError):
+        return False
+    return not isinstance(fields, dict) or OURS not in fields
 
 
 def _object(data: bytes | None) -> dict[str, Any]:
@@ -135,11 +148,14 @@ def open_area(objects: SureObjects, key: str, token: str, beside: str) -> tuple[
 
     Raises:
         FencedError: the attempt was taken over.
+        ExistsError: a file of another program stands there.
     """
     for _ in range(TRIES):
         sight = look(objects, key)
         if token in sight.fence.closed:
             raise FencedError(f"the work on {beside!r} was taken over")
+        if is_foreign(sight.data):
+            raise ExistsError(f"another program's file stands at {key!r}")
         etag = _stamp(objects, key, sight, Fence(token, beside, sight.fence.closed))
         if etag is not None:
             return sight, etag
@@ -158,6 +174,8 @@ def close_areas(objects: SureObjects, key: str, tokens: Iterable[str], beside: s
     wanted = tuple(tokens)
     for _ in range(TRIES):
         sight = look(objects, key)
+        if is_foreign(sight.data):  # no older attempt can have found less
+            return
         fence = sight.fence
         stamper = (fence.token,) if fence.token is not None and fence.beside == beside else ()
         closing = [t for t in (*wanted, *stamper) if t not in fence.closed]
