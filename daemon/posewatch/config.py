@@ -89,6 +89,8 @@ class WatchSettings(_Section):
     """Seconds that a file must stay unchanged after a program closed it on this machine."""
     inotify: bool = True
     """Whether to listen for writes made on this machine, beside scanning."""
+    sqs: str | None = None
+    """URL of an SQS queue that gets the bucket's events: new videos are seen at once then."""
     suffixes: Annotated[tuple[str, ...], Field(strict=False)] = (
         ".mp4",
         ".mkv",

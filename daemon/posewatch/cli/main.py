@@ -24,6 +24,7 @@ from posewatch.cli import models, tables
 from posewatch.cli.progress import Bar, DrainView
 from posewatch.service import build, inspect
 from posewatch.service import show as results
+from posewatch.service.doctor import Level
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +165,30 @@ def retry(
         missing = ", ".join(tables.shown(name) for name in forgotten.missing)
         raise PosewatchError(f"no failure is recorded for {missing}")
     if forgotten.refused:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    folder: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[FOLDER]",
+            help="The folder, or s3://BUCKET/PREFIX.",
+            show_default=False,
+        ),
+    ] = None,
+    config_file: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Tell what is behind FOLDER, whether it can be shared safely, and what to change."""
+    with Bar("Looking", Console(stderr=True)) as bar:
+        found = list(build.examine(config.load(config_file), folder, bar.alive))
+    if as_json:
+        sys.stdout.write(json.dumps([finding.to_json() for finding in found], indent=2) + "\n")
+    else:
+        tables.print_findings(found, Console())
+    if any(finding.level is Level.ERROR for finding in found):
         raise typer.Exit(1)
 
 

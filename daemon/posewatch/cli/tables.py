@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from posewatch.service.doctor import Level
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.console import Console
 
+    from posewatch.service.doctor import Finding
     from posewatch.service.inspect import FolderStatus
     from posewatch.service.overview import Overview
     from posewatch.stages.preview import Summary
@@ -119,6 +122,17 @@ def print_summary(summary: Overview, console: Console) -> None:
         console.print(f"interrupted; {what} left", style="red")
     if summary.failed:
         console.print("posewatch status tells why; posewatch retry forgets failures", style="dim")
+
+
+def print_findings(findings: Iterable[Finding], console: Console) -> None:
+    """What `doctor` found, as it comes."""
+    styles = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "bold red"}
+    for finding in findings:
+        style = styles[finding.level]
+        line = Text.assemble((f"{finding.level.value:<8}", style), (f"{finding.about}: ", "bold"))
+        console.print(line.append(shown(finding.said)), soft_wrap=True)
+        if finding.hint:
+            console.print(Text(f"{'':8}{shown(finding.hint)}", style="dim"), soft_wrap=True)
 
 
 def print_forgotten(names: Iterable[str], console: Console) -> None:

@@ -34,7 +34,7 @@ from posewatch.cache import InputCache
 from posewatch.claims.claims import Claims, Owner
 from posewatch.claims.observer import Observer
 from posewatch.models.cache import ModelCache
-from posewatch.service import crashes
+from posewatch.service import crashes, doctor
 from posewatch.service.daemon import Daemon, Parts
 from posewatch.service.folder import find, open_safely, open_storage, share_of
 from posewatch.service.http import HttpServer
@@ -59,6 +59,7 @@ from posewatch.worker.workshop import Workshop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from posewatch.service.doctor import Finding
     from posewatch.service.overview import Overview
     from posewatch.storage.contract import Storage
 
@@ -97,6 +98,13 @@ def open_folder(folder: str, config_file: Path | None) -> tuple[Storage, config.
     settings = config.load(config_file)
     watched = find(settings.folder, folder, os.environ)
     return open_storage(watched, SystemClock()), settings
+
+
+def examine(
+    settings: config.Settings, folder: str | None, alive: Callable[[], None]
+) -> Iterator[Finding]:
+    """What `doctor` finds, see `service.doctor`."""
+    return doctor.examine(settings, folder, os.environ, SystemClock(), alive)
 
 
 def serve(load: Callable[[], config.Settings], folder: str | None) -> None:

@@ -18,6 +18,7 @@ LIVE: Final = frozenset({"watch", "work", "claims", "recipe", "log"})
 FIXED: Final = frozenset(
     {
         ("watch", "inotify"),
+        ("watch", "sqs"),
         ("watch", "suffixes"),
         ("work", "device"),
         ("work", "batch"),

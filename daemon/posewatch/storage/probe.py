@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from posewatch.storage.contract import Storage
 
 HINT: Final = (
-    "posewatch needs a local file system, or NFS. A bucket that is mounted with s3fs, rclone, "
-    "goofys or mountpoint-s3 cannot make claims safe: copy the videos to such a folder instead"
+    "posewatch needs a local file system, NFS, or a bucket, to which it goes directly: "
+    'run "posewatch run s3://BUCKET/PREFIX", or set [folder] bucket if this folder shows one'
 )
 
 

@@ -109,7 +109,7 @@ def is_bare(data: bytes) -> bool:
 
 
 def is_foreign(data: bytes | None) -> bool:
-    """Whether another program wrote it: it is whole, and no receipt. What is damaged may be ours."""
+    """Whether another program wrote it: whole JSON, and no receipt. What is damaged may be ours."""
     try:
         fields = json.loads(data or b"")
     except (ValueError, RecursionError):

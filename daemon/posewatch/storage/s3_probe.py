@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -12,6 +13,7 @@ from posewatch.base.errors import (
     ExistsError,
     ReadOnlyError,
     SettingsError,
+    StorageError,
     UnmountedError,
     UnsupportedError,
 )
@@ -75,9 +77,12 @@ def probe(store: Probed, prefix: str, clock: Clock) -> Promises:
             listed = {item.key: item.etag for item in objects.list(key).objects}
             if not unsafe and listed.get(key) != etag:
                 unsafe = "a listing does not show what has just been written"
-            return Promises(unsafe, md5)
-        finally:
-            objects.delete(key)
+        except StorageError:
+            with suppress(StorageError):  # which says less
+                objects.delete(key)
+            raise
+        objects.delete(key)
+        return Promises(unsafe, md5)
     except LASTING as error:
         raise SettingsError(error.message, hint=error.hint) from error
 
