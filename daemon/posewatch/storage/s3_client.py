@@ -7,8 +7,8 @@ what a failed write has done is for `posewatch.storage.s3_sure` to find out.
 from __future__ import annotations
 
 import base64
-import datetime as dt
 from contextlib import ExitStack, closing, contextmanager, suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from posewatch import __version__
@@ -21,7 +21,8 @@ from posewatch.base.errors import (
 )
 from posewatch.base.requests import Answer, Request
 from posewatch.storage.s3_errors import answer_of, translate
-from posewatch.storage.s3_objects import Content, Found, Listed, Page
+from posewatch.storage.s3_listing import page_of
+from posewatch.storage.s3_objects import Content, Found, Page
 from posewatch.storage.s3_sure import MisconfiguredError
 
 if TYPE_CHECKING:
@@ -45,6 +46,12 @@ PIECE: Final = 1 << 20
 
 MARK: Final = "posewatch-write"
 """Name of the metadata that holds `Body.mark`."""
+
+BODY: Final = "posewatch-body"
+"""Where `_unread` puts the body of an answer."""
+
+NOTHING: Final = b"<ListBucketResult/>"
+"""What botocore gets to read in its place."""
 
 REGION: Final = "us-east-1"
 """What a server that is not of AWS is told, where no setting says it: most ignore it."""
@@ -128,7 +135,11 @@ class S3Client:
                 raise ChangedError(f"{key!r} was changed")
             with closing(answer["Body"]) as body:
                 # A server that knows no ranges answers with the whole.
-                skip = 0 if answer["ResponseMetadata"]["HTTPStatusCode"] == 206 else first
+                skip = (
+                    0
+                    if answer["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.PARTIAL_CONTENT
+                    else first
+                )
                 while skip and (piece := body.read(min(skip, PIECE))):
                     skip -= len(piece)
                 while count and (piece := body.read(min(count, PIECE))):
@@ -151,13 +162,10 @@ class S3Client:
         """See `ObjectStore`."""
         more = {"ContinuationToken": page} if page is not None else {}
         with self._request(Request.LIST, ""):
-            answer = self._client.list_objects_v2(Bucket=self.place.bucket, Prefix=prefix, **more)
-        objects = [
-            Listed(item["Key"], item["Size"], _bare(item["ETag"]))
-            for item in answer.get("Contents", ())
-        ]
-        following = answer.get("NextContinuationToken") if answer.get("IsTruncated") else None
-        return Page(objects, following)
+            answer = self._client.list_objects_v2(
+                Bucket=self.place.bucket, Prefix=prefix, EncodingType="url", **more
+            )
+            return page_of(answer[BODY])
 
     def delete(self, key: str) -> None:
         """See `ObjectStore`."""
@@ -203,12 +211,11 @@ def _connect(place: S3Place) -> Any:  # noqa: ANN401 -- botocore has no types
     from botocore.session import Session  # noqa: PLC0415 -- the same
 
     session = Session()
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
     if place.credentials is not None:
         who = place.credentials
         session.set_credentials(who.access_key, who.secret_key, who.token)
     region = place.region or session.get_config_variable("region")
-    return session.create_client(
+    client = session.create_client(
         "s3",
         region_name=region or REGION,
         endpoint_url=place.endpoint,
@@ -226,18 +233,17 @@ def _connect(place: S3Place) -> Any:  # noqa: ANN401 -- botocore has no types
             user_agent_extra=f"posewatch/{__version__}",
         ),
     )
+    client.meta.events.register_first("before-parse.s3.ListObjectsV2", _unread)
+    return client
 
 
-def _moment(value: Any) -> Any:  # noqa: ANN401 -- whatever a server says
-    """A time in an answer. Botocore's own way takes most of the CPU time of a listing."""
-    if isinstance(value, str):
-        try:
-            return dt.datetime.fromisoformat(value)
-        except ValueError:
-            pass
-    from botocore.utils import parse_timestamp  # noqa: PLC0415 -- only where a bucket is watched
-
-    return parse_timestamp(value)
+def _unread(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_more: object
+) -> None:
+    """Keep the body of a listing from botocore, for `page_of`."""
+    if response_dict["status_code"] == HTTPStatus.OK:
+        customized_response_dict[BODY] = response_dict["body"]
+        response_dict["body"] = NOTHING
 
 
 def _found(answer: Any) -> Found:  # noqa: ANN401 -- botocore has no types
