@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from posewatch.base.errors import StorageError
@@ -238,4 +238,35 @@ class Storage(Protocol):
 
         Raises:
             ValueError: `key` is not hidden.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMessage:
+    """What a queue has handed out.
+
+    Attributes:
+        body: its text.
+        handle: by which it is removed.
+    """
+
+    body: str
+    handle: str
+
+
+class Queue(Protocol):
+    """A queue of messages, each for one reader."""
+
+    def receive(self) -> Sequence[QueueMessage]:
+        """Wait for some, not for ever; none may have come.
+
+        Raises:
+            StorageError: the queue does not answer.
+        """
+
+    def remove(self, messages: Sequence[QueueMessage]) -> None:
+        """Remove what was read.
+
+        Raises:
+            StorageError: the queue does not answer.
         """
