@@ -209,6 +209,7 @@ class _House:
             stack.callback(decoders.close)
             runner = Runner(
                 storage=storage,
+                folder=self._watched.identity,
                 claims=claims,
                 heart=heart,
                 cache=cache,
@@ -388,7 +389,7 @@ class _House:
                 hint="Set [cache] path to a folder somewhere else",
             )
         self._metrics.cache_limit_bytes.set(cache.limit_bytes)
-        return InputCache(path, cache.limit_bytes, self._metrics.cache_bytes.set)
+        return InputCache(path, cache.limit_bytes, self._metrics.cache_bytes.set, self._clock)
 
     def _make_decoder(self) -> Decoder:
         decode = self._settings.decode

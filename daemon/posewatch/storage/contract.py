@@ -204,7 +204,8 @@ class Storage(Protocol):
         Args:
             key: the input.
             version: the version that is wanted.
-            target: a local path; what is there is replaced. Removed when this fails.
+            target: a local path; what is there is replaced, unless it is what an interrupted
+                `fetch` of the same version has left there, which may be continued.
             moved: called with the number of bytes of each piece copied. What it raises, passes.
 
         Raises:
