@@ -137,6 +137,8 @@ def open_area(objects: SureObjects, key: str, token: str, beside: str) -> tuple[
         FencedError: the attempt was taken over.
     """
     for _ in range(TRIES):
+        # Not written at a venture: a server that ignores conditions, which a single writer may
+        # use, would drop the receipt that stands.
         sight = look(objects, key)
         if token in sight.fence.closed:
             raise FencedError(f"the work on {beside!r} was taken over")
