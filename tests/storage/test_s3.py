@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from posewatch.storage.s3_objects import Body
+
 VIDEO = "talks/a.mp4"
 RESULT = "talks/a.npz"
 RECEIPT = "talks/a.posewatch.json"
@@ -139,6 +141,21 @@ def test_publishing_a_first_result(scene: Scene) -> None:
     area.discard()
     scene.storage.sweep(staging_key(VIDEO))
     assert scene.requests() == []
+
+
+def test_a_single_writer_can_use_a_server_that_ignores_conditions(scene: Scene) -> None:
+    def put(key: str, body: Body, _expected: str | None) -> str:
+        assert isinstance(body.source, bytes)
+        return scene.bucket.write(key, body.source, body.mark)
+
+    scene.bucket.put = put  # type: ignore[method-assign]
+    scene.bucket.write(f"in/{RECEIPT}", b'{"of": "an older version"}')
+    looked_at = scene.storage.stat(RECEIPT)
+    assert looked_at is not None
+    area = scene.storage.stage("t1", VIDEO)
+    area.add(RECEIPT, b"{}")
+    area.publish(RECEIPT, looked_at.version)
+    assert scene.content(RECEIPT) == b"{}"
 
 
 def test_a_fence_costs_one_request_and_one_more_where_there_is_something_to_close(
