@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 from onnx import helper
 
+import standins
 from posewatch.base.errors import ModelError
 from posewatch.models.cards import DetectionsDecode, DetectorNetwork, PoseNetwork, YoloxDecode
 from posewatch.models.fold import fold
@@ -115,6 +116,25 @@ def test_what_suppresses_by_itself_gives_people_and_empty_rows(tmp_path: Path) -
     np.testing.assert_allclose(people[0, :2, 4], [0.9, 0.6], atol=1e-6)
     np.testing.assert_allclose(people[0, 1, :4], [70, 20, 110, 90])
     assert (people[0, 2:, 4] == 0).all()
+
+
+def test_networks_of_the_true_architecture_are_rewritten_rightly(tmp_path: Path) -> None:
+    """With their batch freed, although YOLOX's is fixed to 1 in three reshapes."""
+    detector, pose = cards(
+        tmp_path,
+        standins.yolox(tmp_path / "yolox.onnx", 0.33, 0.25, 96, apart=True),
+        standins.rtmpose(tmp_path / "rtmpose.onnx", 0.167, 0.25, (96, 128)),
+    )
+    for network in (detector, pose):
+        published = tmp_path / network.member
+        path = folded(published, network)
+        verify_fold(published, path, network)
+        pictures = np.random.default_rng(0).integers(
+            0, 256, (3, network.input.height, network.input.width, 3), np.uint8
+        )
+        together = run(path, pictures)
+        alone = np.concatenate([run(path, one[None]) for one in pictures])
+        np.testing.assert_allclose(together, alone, atol=1e-3)
 
 
 def test_a_batch_that_cannot_be_freed_is_noticed_and_left(tmp_path: Path) -> None:
