@@ -150,6 +150,6 @@ def _input(network: TfliteNetwork | DetectorNetwork | PoseNetwork) -> tuple[str,
     picture = network.input
     if isinstance(picture, Input):
         return f"{picture.size}x{picture.size} RGB", f"{picture.low:g}..{picture.high:g}"
-    low = min(-mean / std for mean, std in zip(picture.mean, picture.std, strict=True))
+    low = min((0 - mean) / std for mean, std in zip(picture.mean, picture.std, strict=True))
     high = max((255 - mean) / std for mean, std in zip(picture.mean, picture.std, strict=True))
     return f"{picture.width}x{picture.height} {picture.channels}", f"{low:.3g}..{high:.3g}"
