@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from posewatch.storage.s3_sure import SureObjects
 
 PART: Final = 16 << 20
-"""Bytes of a range: the time of a request is small beside that of its bytes."""
+"""Bytes of a range: the time of a request is small beside that of its bytes. On loopback, ranges of
+8 to 64 MiB are equally fast."""
 
 CONNECTIONS: Final = 8
 """Ranges on their way at the same time."""
