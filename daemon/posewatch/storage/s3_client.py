@@ -7,8 +7,8 @@ what a failed write has done is for `posewatch.storage.s3_sure` to find out.
 from __future__ import annotations
 
 import base64
-import datetime as dt
 from contextlib import ExitStack, closing, contextmanager, suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from posewatch import __version__
@@ -22,13 +22,14 @@ from posewatch.base.errors import (
 )
 from posewatch.base.requests import Answer, Request
 from posewatch.storage.s3_errors import answer_of, translate
-from posewatch.storage.s3_objects import Content, Found, Listed, Page
+from posewatch.storage.s3_listing import read_page
+from posewatch.storage.s3_objects import Content, Found
 from posewatch.storage.s3_sure import MisconfiguredError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from posewatch.storage.s3_objects import Body
+    from posewatch.storage.s3_objects import Body, Page
     from posewatch.storage.s3_place import S3Place
 
 CONNECT_TIMEOUT: Final = 5.0
@@ -46,6 +47,9 @@ PIECE: Final = 1 << 20
 
 MARK: Final = "posewatch-write"
 """Name of the metadata that holds `Body.mark`."""
+
+PAGE: Final = "posewatch-page"
+"""Where `_read_listing` leaves what it has read."""
 
 REGION: Final = "us-east-1"
 """What a server that is not of AWS is told, where no setting says it: most ignore it."""
@@ -154,12 +158,8 @@ class S3Client:
         more = {"ContinuationToken": page} if page is not None else {}
         with self._request(Request.LIST, ""):
             answer = self._client.list_objects_v2(Bucket=self.place.bucket, Prefix=prefix, **more)
-        objects = [
-            Listed(item["Key"], item["Size"], _bare(item["ETag"]))
-            for item in answer.get("Contents", ())
-        ]
-        following = answer.get("NextContinuationToken") if answer.get("IsTruncated") else None
-        return Page(objects, following)
+        found: Page = answer[PAGE]
+        return found
 
     def delete(self, key: str) -> None:
         """See `ObjectStore`."""
@@ -213,12 +213,11 @@ def _connect(place: S3Place) -> Any:  # noqa: ANN401 -- botocore has no types
             f"there is no profile {place.profile!r} in the AWS configuration",
             hint="See [folder] profile and ~/.aws/config",
         ) from error
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
     if place.credentials is not None:
         who = place.credentials
         session.set_credentials(who.access_key, who.secret_key, who.token)
     region = place.region or session.get_config_variable("region")
-    return session.create_client(
+    client = session.create_client(
         "s3",
         region_name=region or REGION,
         endpoint_url=place.endpoint,
@@ -236,18 +235,19 @@ def _connect(place: S3Place) -> Any:  # noqa: ANN401 -- botocore has no types
             user_agent_extra=f"posewatch/{__version__}",
         ),
     )
+    # By this name it comes before botocore's own handler, which parses the body as well, to look
+    # for an error in it. Nothing but time depends on that.
+    client.meta.events.register_first("before-parse.*.ListObjectsV2", _read_listing)
+    return client
 
 
-def _moment(value: Any) -> Any:  # noqa: ANN401 -- whatever a server says
-    """A time in an answer. Botocore's own way takes most of the CPU time of a listing."""
-    if isinstance(value, str):
-        try:
-            return dt.datetime.fromisoformat(value)
-        except ValueError:
-            pass
-    from botocore.utils import parse_timestamp  # noqa: PLC0415 -- only where a bucket is watched
-
-    return parse_timestamp(value)
+def _read_listing(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_more: object
+) -> None:
+    """A listing is read by ourselves; botocore is left nothing but the headers."""
+    if response_dict["status_code"] == HTTPStatus.OK:
+        customized_response_dict[PAGE] = read_page(response_dict["body"])
+        response_dict["body"] = b""
 
 
 def _found(answer: Any) -> Found:  # noqa: ANN401 -- botocore has no types
