@@ -1,22 +1,35 @@
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from posewatch.base.clock import ManualClock
 from posewatch.base.errors import Fault, InputError, SettingsError
-from posewatch.cache import InputCache
+from posewatch.cache import KEPT, InputCache
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from posewatch.models.cache import InstalledModel
+
+
+CLOCK = ManualClock()
+
+
+def cache_at(root: Path, used: Callable[[int], None] = lambda _used: None) -> InputCache:
+    return InputCache(root, 100, used, CLOCK)
+
+
+def copies(root: Path) -> list[Path]:
+    return [path for path in root.iterdir() if path.name != "lock"]
 
 
 def go_on() -> None:
@@ -25,54 +38,33 @@ def go_on() -> None:
 
 def test_a_reservation_is_a_private_folder_that_vanishes(tmp_path: Path) -> None:
     used: list[int] = []
-    cache = InputCache(tmp_path, 100, used.append)
-    with cache.reserve(60, go_on) as folder:
+    cache = cache_at(tmp_path, used.append)
+    with cache.reserve("a", 60, go_on) as folder:
         (folder / "copy").write_bytes(b"x")
         assert folder.stat().st_mode & 0o777 == 0o700
     assert not folder.exists()
     assert used == [60, 0]
     cache.close()
-    assert list(tmp_path.iterdir()) == []
+    assert copies(tmp_path) == []
 
 
 def test_it_may_vanish_between_two_jobs(tmp_path: Path) -> None:
     root = tmp_path / "posewatch" / "inputs"
-    cache = InputCache(root, 100, lambda _used: None)
+    cache = cache_at(root)
     shutil.rmtree(root.parent)
-    with cache.reserve(60, go_on) as folder:
+    with cache.reserve("a", 60, go_on) as folder:
         (folder / "copy").write_bytes(b"x")
-        InputCache(root, 100, lambda _used: None).close()  # sweeps what the dead have left
+        cache_at(root).close()  # sweeps what the dead have left
         assert (folder / "copy").exists()
     cache.close()
-    assert list(root.iterdir()) == []
-
-
-def test_a_folder_that_is_swept_while_it_is_made_is_made_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    flock, tries = fcntl.flock, []
-
-    def swept_at_first(handle: int, how: int) -> None:
-        tries.append(how)
-        if len(tries) == 1:  # another process, between the making of the lock file and its locking
-            raise BlockingIOError
-        if len(tries) == 2:
-            shutil.rmtree(tmp_path)
-        flock(handle, how)
-
-    monkeypatch.setattr(fcntl, "flock", swept_at_first)
-    cache = InputCache(tmp_path, 100, lambda _used: None)
-    with cache.reserve(60, go_on) as folder:
-        (folder / "copy").write_bytes(b"x")
-    cache.close()
-    assert len(tries) >= 3
+    assert copies(root) == []
 
 
 def test_what_never_fits_is_the_fault_of_the_input(tmp_path: Path) -> None:
-    cache = InputCache(tmp_path, 100, lambda _used: None)
+    cache = cache_at(tmp_path)
     with (
         pytest.raises(InputError, match=r"101 bytes.*limit_bytes") as caught,
-        cache.reserve(101, go_on),
+        cache.reserve("a", 101, go_on),
     ):
         pass
     assert caught.value.fault is Fault.TOO_LARGE
@@ -80,15 +72,15 @@ def test_what_never_fits_is_the_fault_of_the_input(tmp_path: Path) -> None:
 
 
 def test_the_second_waits_for_the_first(tmp_path: Path) -> None:
-    cache = InputCache(tmp_path, 100, lambda _used: None)
+    cache = cache_at(tmp_path)
     entered, order = threading.Event(), []
 
     def second() -> None:
         entered.set()
-        with cache.reserve(60, go_on):
+        with cache.reserve("b", 60, go_on):
             order.append("second")
 
-    with cache.reserve(60, go_on):
+    with cache.reserve("a", 60, go_on):
         thread = threading.Thread(target=second)
         thread.start()
         entered.wait(5)
@@ -100,34 +92,102 @@ def test_the_second_waits_for_the_first(tmp_path: Path) -> None:
 
 
 def test_waiting_is_given_up_when_the_job_is_cancelled(tmp_path: Path) -> None:
-    cache = InputCache(tmp_path, 100, lambda _used: None)
+    cache = cache_at(tmp_path)
 
     def cancelled() -> None:
         raise KeyboardInterrupt
 
-    with cache.reserve(60, go_on), pytest.raises(KeyboardInterrupt), cache.reserve(60, cancelled):
+    with (
+        cache.reserve("a", 60, go_on),
+        pytest.raises(KeyboardInterrupt),
+        cache.reserve("b", 60, cancelled),
+    ):
         pass
     cache.close()
 
 
-def test_copies_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path: Path) -> None:
-    living = InputCache(tmp_path, 100, lambda _used: None)
-    dead = tmp_path / "run-dead"
-    dead.mkdir()
-    (dead / "lock").touch()
-    (dead / "copy").touch()
-    with living.reserve(10, go_on) as folder:
-        other = InputCache(tmp_path, 100, lambda _used: None)
-        assert not dead.exists()
-        assert folder.exists()
-        other.close()
-    living.close()
+def died(cache: InputCache, what: str, size: int) -> Path:
+    """A copy whose user was stopped in the middle; where it is."""
+    with (
+        suppress(KeyboardInterrupt),
+        cache.reserve(what, size, go_on, keep=(KeyboardInterrupt,)) as folder,
+    ):
+        (folder / "copy").write_text(what)
+        raise KeyboardInterrupt
+    return folder
+
+
+def test_who_works_on_the_same_next_finds_what_is_left(tmp_path: Path) -> None:
+    left = died(cache_at(tmp_path), "a", 60)
+    with cache_at(tmp_path).reserve("a", 60, go_on) as folder:
+        assert folder == left
+        assert (folder / "copy").read_text() == "a"
+        with cache_at(tmp_path).reserve("a", 40, go_on) as other:
+            assert list(other.iterdir()) == [other / "lock"]
+    assert copies(tmp_path) == []
+
+
+def test_what_is_raised_otherwise_leaves_nothing(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ValueError, match="broken"),
+        cache_at(tmp_path).reserve("a", 60, go_on, keep=(KeyboardInterrupt,)),
+    ):
+        raise ValueError("broken")
+    assert copies(tmp_path) == []
+
+
+def test_two_that_work_on_the_same_do_not_share(tmp_path: Path) -> None:
+    one, two = cache_at(tmp_path), cache_at(tmp_path)
+    with one.reserve("a", 40, go_on) as first, two.reserve("a", 40, go_on) as second:
+        assert first != second
+    assert copies(tmp_path) == []
+
+
+def test_all_processes_share_the_limit(tmp_path: Path) -> None:
+    def cancelled() -> None:
+        raise KeyboardInterrupt
+
+    with (
+        cache_at(tmp_path).reserve("a", 60, go_on),
+        pytest.raises(KeyboardInterrupt),
+        cache_at(tmp_path).reserve("b", 60, cancelled),
+    ):
+        pass
+
+
+def test_what_nobody_uses_makes_room_the_oldest_first(tmp_path: Path) -> None:
+    cache = cache_at(tmp_path)
+    old, new = died(cache, "old", 40), died(cache, "new", 40)
+    os.utime(old, (1, 1))
+    with cache.reserve("b", 60, go_on):
+        assert not old.exists()
+        assert new.exists()
+    assert died(cache, "new", 40) == new
+    assert copies(tmp_path) == [new]
+
+
+def test_what_is_left_for_a_day_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    cache = cache_at(tmp_path)
+    left, other = died(cache, "a", 40), died(cache, "b", 40)
+    os.utime(left, (CLOCK.wall() - KEPT - 1,) * 2)
+    os.utime(other, (CLOCK.wall() - KEPT + 1,) * 2)
+    with cache.reserve("c", 20, go_on) as used:
+        os.utime(used, (1, 1))
+        cache_at(tmp_path)
+        assert used.exists()
+    assert copies(tmp_path) == [other]
+
+
+def test_an_empty_video_needs_a_folder_too(tmp_path: Path) -> None:
+    with cache_at(tmp_path).reserve("a", 0, go_on) as folder:
+        assert folder.is_dir()
+    assert copies(tmp_path) == []
 
 
 def test_a_cache_that_cannot_be_is_a_wrong_setting(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=r"\[cache\] path"):
-        InputCache(tmp_path / "file" / "cache", 100, lambda _used: None)
+        cache_at(tmp_path / "file" / "cache")
 
 
 def test_a_cache_inside_of_the_watched_folder_is_refused(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from claims import play, test_claim, test_plays, test_steps, test_survey
-from claims.play import Worker
+from claims.play import S3, Worker
 from claims.test_claim import Scene
 from claims.test_steps import Case, finishes, fresh, replaced, takes_over_and_stands
 from posewatch.base.errors import ChangedError, MissingError, StorageError
@@ -24,8 +24,12 @@ from posewatch.storage import posix_staging
 from posewatch.storage.memory import MemoryStorage
 from posewatch.storage.posix import PosixStorage
 from posewatch.storage.posix_staging import PosixStaging
+from posewatch.storage.s3 import S3Storage
+from posewatch.storage.s3_memory import MemoryObjects
+from posewatch.storage.s3_staging import S3Staging
+from posewatch.storage.s3_sure import SureObjects
 from posewatch.worker.publish import Publisher
-from storage import test_behaviour, test_posix
+from storage import test_behaviour, test_posix, test_s3
 from storage.folders import make_folder
 
 if TYPE_CHECKING:
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 
     from posewatch.claims.survey import SeenLock
     from posewatch.storage.contract import Version
+    from posewatch.storage.s3_objects import Body
 
     Patch = Callable[[pytest.MonkeyPatch], None]
     Check = Callable[[Path], None]
@@ -244,11 +249,38 @@ def nobody_counts_the_dead(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(play, "MAX_ATTEMPTS", 99)
 
 
+def a_bucket_without_conditions(patch: pytest.MonkeyPatch) -> None:
+    def put(self: MemoryObjects, key: str, body: Body, _expected: str | None) -> str:
+        source = body.source
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        return self.write(key, data, body.mark)
+
+    patch.setattr(MemoryObjects, "put", put)
+
+
+def a_commit_over_whatever_stands(patch: pytest.MonkeyPatch) -> None:
+    def publish(self: S3Staging, body: Body, _expected: Version | None) -> str:
+        found = self._objects.head(self._path(self._commit))
+        return self._objects.put(
+            self._path(self._commit), body, found.etag if found is not None else None
+        )
+
+    patch.setattr(S3Staging, "_publish_commit", publish)
+
+
+def no_fence_in_a_bucket(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(S3Storage, "fence", lambda _self, _tokens, _beside: None)
+
+
+def a_lost_answer_of_a_bucket_is_a_no(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SureObjects, "head", lambda _self, _key: None)
+
+
 # --- what notices
 
 
 def steps(
-    begin: Callable[[play.World], None], rival: Callable[[play.World], None], **how: bool
+    begin: Callable[[play.World], None], rival: Callable[[play.World], None], **how: object
 ) -> Check:
     return Case(begin, rival, **how).run
 
@@ -344,6 +376,18 @@ FAULTS = [
     Fault(no_sweep, steps(fresh, finishes, killed=True)),
     Fault(no_sweep_of_leftovers, steps(fresh, finishes, killed=True)),
     Fault(a_sweep_of_the_living, test_plays.the_lock_of_the_living_was_swept),
+    Fault(a_bucket_without_conditions, steps(fresh, finishes, kind=S3)),
+    Fault(a_commit_over_whatever_stands, steps(fresh, finishes, kind=S3)),
+    Fault(
+        no_fence_in_a_bucket,
+        folder(test_behaviour.test_a_fenced_attempt_cannot_begin_to_stage, kind="s3"),
+    ),
+    Fault(
+        a_lost_answer_of_a_bucket_is_a_no,
+        lambda _root: test_s3.test_a_write_that_seems_to_have_failed_is_done_once(
+            test_s3.Scene(), 1, after=True
+        ),
+    ),
     Fault(nobody_counts_the_dead, test_steps.test_a_job_that_kills_its_workers_ends_as_a_failure),
 ]
 

@@ -192,6 +192,54 @@ SHOWN_BY = {
     ],
     "N4": ["storage/test_posix.py::test_a_file_that_nfs_will_not_remove_cannot_be_published"],
     "N5": ["storage/test_tables.py::test_the_probe_refuses_a_mount_that_remembers_too_much"],
+    "S1": [
+        "storage/test_s3_probe.py::test_a_good_bucket_is_left_as_it_was",
+        "storage/test_s3_probe.py::test_a_bucket_that_breaks_a_promise_is_unsafe",
+        "storage/test_s3_probe.py::test_a_server_that_ignores_the_condition_is_found_out",
+        "storage/test_s3_probe.py::test_real_servers_can_be_shared",
+    ],
+    "S2": [
+        "storage/test_s3.py::test_a_write_that_seems_to_have_failed_is_done_once",
+        "storage/test_s3.py::test_who_is_second_after_an_answer_was_lost_has_lost",
+        "storage/test_s3.py::test_equal_content_is_not_taken_for_ones_own",
+    ],
+    "S3": [
+        "storage/test_s3.py::test_a_first_try_that_is_only_late_harms_nobody",
+        "claims/test_model.py::test_any_play_in_a_bucket",
+    ],
+    "S4": [
+        "storage/test_s3.py::test_a_receipt_that_is_on_its_way_is_never_committed_after_a_take_over",
+        "claims/test_seeded_faults.py::test_a_broken_rule_is_noticed",
+    ],
+    "S5": ["storage/test_s3.py::test_a_stamp_keeps_the_receipt_that_stands"],
+    "S6": ["storage/test_s3.py::test_two_videos_with_one_receipt_do_not_fence_each_other"],
+    "S7": [
+        "storage/test_s3.py::test_a_scan_costs_one_request_for_each_page",
+        "storage/test_s3.py::test_what_no_mount_can_show_is_told_and_folders_are_not_files",
+    ],
+    "S8": [
+        "storage/test_s3.py::test_the_ranges_make_the_whole",
+        "storage/test_s3.py::test_a_range_that_breaks_off_goes_on_where_it_was",
+        "storage/test_s3.py::test_a_video_that_is_replaced_between_two_ranges",
+    ],
+    "S9": [
+        "storage/test_s3.py::test_a_bucket_that_is_gone_is_not_an_empty_one",
+        "storage/test_s3_client.py::test_a_real_server_has_no_such_bucket",
+        "storage/test_s3_place.py::test_a_page_that_cannot_be_read_is_no_empty_one",
+    ],
+    "S10": [
+        "claims/test_model.py::test_any_play_in_a_bucket",
+        "claims/test_steps.py::test_a_rival_before_each_file_operation",
+        "claims/test_steps.py::test_a_rival_while_the_machine_is_suspended",
+        "claims/test_steps.py::test_a_worker_that_sees_no_newer_locks_does_no_harm",
+        "claims/test_steps.py::test_a_death_before_each_file_operation",
+    ],
+    "S11": ["storage/test_s3_race.py::test_of_sixteen_writers_one_wins_each_of_500_keys"],
+    "S12": [
+        "storage/test_s3_client.py::test_a_wrong_setting_is_named",
+        "storage/test_s3_client.py::test_a_real_server_names_the_wrong_credentials",
+        "storage/test_s3_probe.py::test_what_does_not_pass_is_a_setting",
+    ],
     "N6": ["storage/test_posix.py::test_a_removed_lock_on_nfs_is_a_missing_one"],
 }
 

@@ -26,7 +26,9 @@ class Locked:
         self._lock = threading.Lock()
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] in {"GET", "HEAD"}:
+        # Whoever waits for a message of a queue would keep everybody else waiting.
+        of_a_queue = environ.get("HTTP_X_AMZ_TARGET", "").startswith("AmazonSQS")
+        if of_a_queue or environ["REQUEST_METHOD"] in {"GET", "HEAD"}:
             return self._app(environ, start)
         length = int(environ.get("CONTENT_LENGTH") or 0)
         environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))

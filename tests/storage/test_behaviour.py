@@ -222,14 +222,20 @@ def test_fetch_notices_a_replacement_under_way(folder: Folder, tmp_path: Path) -
     assert not (tmp_path / "local").exists()
 
 
-def test_what_the_callback_raises_passes_and_nothing_stays(folder: Folder, tmp_path: Path) -> None:
+def test_what_the_callback_raises_passes_and_what_is_left_does_no_harm(
+    folder: Folder, tmp_path: Path
+) -> None:
     def cancel(_count: int) -> None:
         raise KeyboardInterrupt
 
-    version = folder.put(VIDEO, b"a video")
-    with pytest.raises(KeyboardInterrupt):
-        folder.storage.fetch(VIDEO, version, tmp_path / "local", cancel)
-    assert not (tmp_path / "local").exists()
+    target = tmp_path / "local"
+    for content in (b"a video", b"a VIDEO", b"a longer video"):
+        version = folder.put(VIDEO, content)
+        with pytest.raises(KeyboardInterrupt):
+            folder.storage.fetch(VIDEO, version, target, cancel)
+        digest = folder.storage.fetch(VIDEO, version, target, lambda _count: None)
+        assert digest == hashlib.sha256(content).hexdigest()
+        assert target.read_bytes() == content
 
 
 def test_trouble_with_the_local_file_is_not_the_folders(folder: Folder, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 MNT = "/mnt/videos"
 
 
+def backing(fstype: str, source: str = "", owner: int | None = None) -> Backing:
+    owner = os.getuid() if owner is None else owner
+    return Backing(MNT, fstype, source, options=frozenset({"rw", f"user_id={owner}"}))
+
+
 def found(
     tmp_path: Path, fstype: str, *commands: list[str], source: str = ""
 ) -> MountedBucket | None:
@@ -24,7 +30,7 @@ def found(
         (process / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in command))
     (tmp_path / "self").mkdir()
     (tmp_path / "9999").mkdir()  # it ended just now
-    return mounted_bucket(Backing(MNT, fstype, source), tmp_path)
+    return mounted_bucket(backing(fstype, source), tmp_path)
 
 
 @pytest.mark.parametrize("fstype", ["ext4", "nfs4", "fuse.sshfs", "fuse.s3"])
@@ -79,6 +85,12 @@ def test_what_tells_nothing_of_this_mount_names_no_bucket(
     tmp_path: Path, command: list[str]
 ) -> None:
     assert found(tmp_path, "fuse.s3fs", command) == MountedBucket("s3fs")
+
+
+def test_a_process_of_somebody_else_is_not_believed(tmp_path: Path) -> None:
+    assert found(tmp_path, "fuse.s3fs", ["s3fs", "evil", MNT]) == MountedBucket("s3fs", "evil")
+    others = backing("fuse.s3fs", owner=os.getuid() + 1)
+    assert mounted_bucket(others, tmp_path) == MountedBucket("s3fs")
 
 
 def test_of_several_mounts_the_right_one_is_found(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections import Counter
@@ -21,6 +22,7 @@ from posewatch.base.errors import (
     UnmountedError,
 )
 from posewatch.formats import names
+from posewatch.storage import s3_fetch
 from posewatch.storage.contract import Skipped, Version, staging_key
 from posewatch.storage.faulty import HookedObjects, Operation
 from posewatch.storage.s3 import KEY_LIMIT, REMEMBERED, S3Storage
@@ -32,6 +34,8 @@ from posewatch.storage.s3_sure import TRIES, MisconfiguredError, SureObjects, bo
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from posewatch.storage.s3_objects import Body
 
 VIDEO = "talks/a.mp4"
 RESULT = "talks/a.npz"
@@ -137,6 +141,21 @@ def test_publishing_a_first_result(scene: Scene) -> None:
     area.discard()
     scene.storage.sweep(staging_key(VIDEO))
     assert scene.requests() == []
+
+
+def test_a_single_writer_can_use_a_server_that_ignores_conditions(scene: Scene) -> None:
+    def put(key: str, body: Body, _expected: str | None) -> str:
+        assert isinstance(body.source, bytes)
+        return scene.bucket.write(key, body.source, body.mark)
+
+    scene.bucket.put = put  # type: ignore[method-assign]
+    scene.bucket.write(f"in/{RECEIPT}", b'{"of": "an older version"}')
+    looked_at = scene.storage.stat(RECEIPT)
+    assert looked_at is not None
+    area = scene.storage.stage("t1", VIDEO)
+    area.add(RECEIPT, b"{}")
+    area.publish(RECEIPT, looked_at.version)
+    assert scene.content(RECEIPT) == b"{}"
 
 
 def test_a_fence_costs_one_request_and_one_more_where_there_is_something_to_close(
@@ -388,9 +407,15 @@ def test_a_name_that_no_object_can_have_is_denied(scene: Scene, name: str) -> No
 # Fetching
 
 
-def fetch(scene: Scene, target: Path, version: Version, moved: Callable[[int], None]) -> str:
+def fetch(
+    scene: Scene,
+    target: Path,
+    version: Version,
+    moved: Callable[[int], None],
+    connections: int = 4,
+) -> str:
     objects = SureObjects(scene.store, scene.clock)
-    return S3Fetch(objects, "in/" + VIDEO, version, part=1000, connections=4).into(target, moved)
+    return S3Fetch(objects, "in/" + VIDEO, version, 1000, connections).into(target, moved)
 
 
 def put_video(scene: Scene, size: int) -> tuple[bytes, Version]:
@@ -432,7 +457,68 @@ def test_a_server_that_is_gone_for_good_ends_a_fetch(scene: Scene, tmp_path: Pat
     scene.fails("pieces", 1000, after=False)
     with pytest.raises(UnavailableError):
         scene.storage.fetch(VIDEO, version, tmp_path / "local", lambda _count: None)
-    assert not (tmp_path / "local").exists()
+
+
+def interrupted(scene: Scene, target: Path, version: Version) -> None:
+    """Two ranges are there, the others are not."""
+    moves = 0
+
+    def moved(_count: int) -> None:
+        nonlocal moves
+        moves += 1
+        if moves == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(scene, target, version, moved, connections=1)
+    scene.requests()
+
+
+def test_who_comes_back_fetches_only_what_is_missing(scene: Scene, tmp_path: Path) -> None:
+    data, version = put_video(scene, 9500)
+    target, moved = tmp_path / "local", list[int]()
+    interrupted(scene, target, version)
+    digest = fetch(scene, target, version, moved.append)
+    assert digest == hashlib.sha256(data).hexdigest()
+    assert target.read_bytes() == data
+    assert (sum(moved), scene.requests()) == (7500, ["pieces"] * 8)
+    # Somebody died after it was whole: nothing is fetched.
+    assert fetch(scene, target, version, moved.append) == digest
+    assert scene.requests() == []
+
+
+@pytest.mark.parametrize("what", ["version", "boot", "gone", "longer", "journal", "half a line"])
+def test_what_may_not_be_continued_is_begun_anew(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    data, version = put_video(scene, 9500)
+    target, journal = tmp_path / "local", tmp_path / "local.ranges"
+    interrupted(scene, target, version)
+    assert len(journal.read_text().splitlines()) == 3
+    if what == "version":
+        data = data[::-1]
+        version = Version(9500, scene.bucket.write(f"in/{VIDEO}", data))
+    elif what == "boot":
+        monkeypatch.setattr(s3_fetch, "_boot", lambda: "later")
+    elif what == "gone":
+        target.unlink()
+    elif what == "longer":
+        target.write_bytes(b"x" * 9501)
+    elif what == "journal":
+        journal.write_bytes(b"\xff\n\n")
+    else:
+        journal.write_text(journal.read_text()[:-1] + "\n30")
+    fetch(scene, target, version, lambda _count: None)
+    assert target.read_bytes() == data
+    assert scene.requests() == ["pieces"] * (8 if what == "half a line" else 10)
+
+
+def test_a_copy_of_another_version_is_not_left_behind(scene: Scene, tmp_path: Path) -> None:
+    _data, version = put_video(scene, 100)
+    put_video(scene, 101)
+    with pytest.raises(ChangedError):
+        scene.storage.fetch(VIDEO, version, tmp_path / "local", lambda _count: None)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_video_that_is_replaced_between_two_ranges(scene: Scene, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from posewatch.base.errors import UnavailableError
-from posewatch.storage.s3_listing import read_page
+from posewatch.storage.s3_listing import page_of
 from posewatch.storage.s3_objects import Listed
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.example/">'
@@ -23,12 +23,12 @@ def page(*parts: str, end: str = "</ListBucketResult>") -> bytes:
 
 
 def test_an_empty_page() -> None:
-    found = read_page(page("<Name>b</Name><Prefix></Prefix><IsTruncated>false</IsTruncated>"))
+    found = page_of(page("<Name>b</Name><Prefix></Prefix><IsTruncated>false</IsTruncated>"))
     assert (list(found.objects), found.following) == ([], None)
 
 
 def test_objects_in_their_order() -> None:
-    found = read_page(page(contents("b"), contents("a &lt;é☃", size="0", etag="bare-2")))
+    found = page_of(page(contents("b"), contents("a &lt;é☃", size="0", etag="bare-2")))
     assert found.objects == [Listed("b", 5, "e1"), Listed("a <é☃", 0, "bare-2")]
 
 
@@ -46,16 +46,16 @@ def test_objects_in_their_order() -> None:
 def test_names_are_decoded_where_the_server_says_that_they_are_encoded(sent: str, key: str) -> None:
     kind = "<EncodingType>url</EncodingType>"
     for parts in ((kind, contents(sent)), (contents(sent), kind)):
-        assert [one.key for one in read_page(page(*parts)).objects] == [key]
-    assert [one.key for one in read_page(page(contents(sent))).objects] == [sent]
+        assert [one.key for one in page_of(page(*parts)).objects] == [key]
+    assert [one.key for one in page_of(page(contents(sent))).objects] == [sent]
 
 
 def test_the_next_page_is_asked_for_only_where_there_is_one() -> None:
     following = "<NextContinuationToken>a%2Fb+</NextContinuationToken>"
     kind = "<EncodingType>url</EncodingType>"
-    more = read_page(page("<IsTruncated>true</IsTruncated>", following, kind))
+    more = page_of(page("<IsTruncated>true</IsTruncated>", following, kind))
     assert more.following == "a%2Fb+"
-    assert read_page(page("<IsTruncated>false</IsTruncated>", following, kind)).following is None
+    assert page_of(page("<IsTruncated>false</IsTruncated>", following, kind)).following is None
 
 
 @pytest.mark.parametrize(
@@ -71,4 +71,4 @@ def test_the_next_page_is_asked_for_only_where_there_is_one() -> None:
 )
 def test_what_is_no_listing_is_asked_for_again(body: bytes) -> None:
     with pytest.raises(UnavailableError, match="listing"):
-        read_page(body)
+        page_of(body)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from posewatch.base.clock import ManualClock
 from posewatch.base.errors import UnavailableError
-from posewatch.watch.events import BucketEvents, QueueMessage, keys
+from posewatch.storage.contract import QueueMessage
+from posewatch.watch.events import BucketEvents, keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -155,7 +155,7 @@ class Scene:
         self.recipe = ToyRecipe()
         self.ttl = ttl
         self.claims = self.claims_of("here")
-        self.cache = InputCache(tmp_path / "cache", limit, lambda _used: None)
+        self.cache = InputCache(tmp_path / "cache", limit, lambda _used: None, self.clock)
         self.decoders = Decoders(ToyDecoder, 1)  # type: ignore[arg-type]
         self.troubles: list[StorageError | None] = []
         self.cancellation = Cancellation()
@@ -176,6 +176,7 @@ class Scene:
         """With whatever parts the scene has now."""
         return Runner(
             storage=self.storage,
+            folder="memory",
             claims=self.claims,
             heart=self.heart,  # type: ignore[arg-type]
             cache=self.cache,

@@ -28,7 +28,7 @@ from posewatch.base.errors import (
     UnmountedError,
 )
 from posewatch.base.logs import fields
-from posewatch.base.metrics import Metrics
+from posewatch.base.metrics import HintSource, Metrics
 from posewatch.base.once import Once
 from posewatch.cache import InputCache
 from posewatch.claims.claims import Claims, Owner
@@ -44,10 +44,12 @@ from posewatch.service.pages import Check, Pages, Readiness
 from posewatch.service.progress import Progress
 from posewatch.service.reload import adopt
 from posewatch.stages.pose import MediaPipePose
+from posewatch.storage.sqs import SqsQueue
 from posewatch.vision.decoder import Decoder
 from posewatch.vision.engine import BatchingEngine, Device, Engine, OnnxEngine
 from posewatch.vision.holistic import Holistic, Mode, stay_on_calling_thread
 from posewatch.vision.video import DecodeLimits
+from posewatch.watch.events import BucketEvents
 from posewatch.watch.inotify import LocalWrites
 from posewatch.watch.scan import FolderReader, Scan, Scanner
 from posewatch.worker.decoders import Decoders
@@ -207,6 +209,7 @@ class _House:
             stack.callback(decoders.close)
             runner = Runner(
                 storage=storage,
+                folder=self._watched.identity,
                 claims=claims,
                 heart=heart,
                 cache=cache,
@@ -233,6 +236,7 @@ class _House:
             reader = FolderReader(storage, settings.watch.suffixes, clock)
             listening = settings.watch.inotify and not until_idle
             writes = self._listen(stack) if listening else None
+            self._listen_to_events(stack)
             scanner = Scanner(reader, lambda result: self._deliver(result, writes))
             stack.callback(scanner.close)
             parts = Parts(
@@ -385,7 +389,7 @@ class _House:
                 hint="Set [cache] path to a folder somewhere else",
             )
         self._metrics.cache_limit_bytes.set(cache.limit_bytes)
-        return InputCache(path, cache.limit_bytes, self._metrics.cache_bytes.set)
+        return InputCache(path, cache.limit_bytes, self._metrics.cache_bytes.set, self._clock)
 
     def _make_decoder(self) -> Decoder:
         decode = self._settings.decode
@@ -408,6 +412,22 @@ class _House:
                 extra=fields(reason=f"the folder is on {watched.backing.fstype}"),
             )
         return writes
+
+    def _listen_to_events(self, stack: ExitStack) -> None:
+        place, url = self._watched.place, self._settings.watch.sqs
+        if url is None:
+            return
+        if place is None:
+            raise SettingsError(
+                "watch.sqs: the folder is no bucket", hint="Only buckets have events; leave it out"
+            )
+
+        def hint(key: str) -> None:
+            self._inbox.put(Hint(key, HintSource.EVENT))
+
+        queue = SqsQueue(url, place)
+        events = BucketEvents(queue, place.bucket, place.prefix, hint, self._clock)
+        stack.callback(events.close)
 
     def _deliver(self, result: Scan | StorageError, writes: LocalWrites | None) -> None:
         """Pass a scan on; what listens for writes follows the folder through unmounting."""

@@ -59,6 +59,13 @@ class Watched:
     place: S3Place | None = None
     mounted: MountedBucket | None = None
 
+    @property
+    def identity(self) -> str:
+        """The same for all daemons of this machine that watch it, however they call it."""
+        if self.place is not None:
+            return f"{self.place.endpoint} {self.place}"
+        return os.path.realpath(self.path or self.name)
+
 
 def find(settings: FolderSettings, given: str | None, environ: Mapping[str, str]) -> Watched:
     """Find out what is to be watched; asks the mount table, and no bucket.

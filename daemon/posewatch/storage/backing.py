@@ -54,6 +54,12 @@ class Backing:
         """Whether it is a bucket, through which no claim is safe."""
         return self.fstype in BUCKET_PROGRAMS
 
+    @property
+    def owner(self) -> int | None:
+        """The user who mounted it, as FUSE tells; None on other file systems."""
+        found = [option[8:] for option in self.options if option.startswith("user_id=")]
+        return int(found[0]) if found and found[0].isdecimal() else None
+
     def came_back_as(self, now: Backing) -> bool:
         """Whether `now` is the same folder mounted again, or a mount that came on top of it.
 

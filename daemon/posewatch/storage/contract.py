@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from posewatch.base.errors import StorageError
@@ -204,7 +204,8 @@ class Storage(Protocol):
         Args:
             key: the input.
             version: the version that is wanted.
-            target: a local path; what is there is replaced. Removed when this fails.
+            target: a local path; what is there is replaced, unless it is what an interrupted
+                `fetch` of the same version has left there, which may be continued.
             moved: called with the number of bytes of each piece copied. What it raises, passes.
 
         Raises:
@@ -238,4 +239,35 @@ class Storage(Protocol):
 
         Raises:
             ValueError: `key` is not hidden.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMessage:
+    """What a queue has handed out.
+
+    Attributes:
+        body: its text.
+        handle: by which it is removed.
+    """
+
+    body: str
+    handle: str
+
+
+class Queue(Protocol):
+    """A queue of messages, each for one reader."""
+
+    def receive(self) -> Sequence[QueueMessage]:
+        """Wait for some, not for ever; none may have come.
+
+        Raises:
+            StorageError: the queue does not answer.
+        """
+
+    def remove(self, messages: Sequence[QueueMessage]) -> None:
+        """Remove what was read.
+
+        Raises:
+            StorageError: the queue does not answer.
         """

@@ -3,6 +3,7 @@
 The kernel's mount table names the program behind a FUSE mount, and seldom the bucket. The rest is
 in the arguments that the program was started with, which every user may read in `/proc`, whether
 somebody typed them or mount(8) took them from `/etc/fstab`; rclone's are in its own configuration.
+Only processes of the user who mounted it are believed: anybody can start a program of that name.
 
 Nothing here asks the bucket, and nothing raises: what cannot be found out has to be set.
 """
@@ -72,7 +73,7 @@ def mounted_bucket(backing: Backing, proc: Path = PROC) -> MountedBucket | None:
     program = BUCKET_PROGRAMS.get(backing.fstype)
     if program is None:
         return None
-    for arguments in _processes(program, proc):
+    for arguments in _processes(program, proc, backing.owner):
         found = _read(program, arguments, backing)
         if found is not None:
             return found
@@ -109,14 +110,16 @@ def _read(program: str, arguments: Sequence[str], backing: Backing) -> MountedBu
             return _goofys(program, arguments, backing)
 
 
-def _processes(program: str, proc: Path) -> Iterator[list[str]]:
-    """The arguments of each process of a program, its own name left out."""
+def _processes(program: str, proc: Path, owner: int | None) -> Iterator[list[str]]:
+    """The arguments of each process of a program and a user, its own name left out."""
     try:
         found = sorted((path for path in proc.iterdir() if path.name.isdigit()), key=_number)
     except OSError:
         return
     for process in found:
         try:
+            if process.stat().st_uid != owner:
+                continue
             line = (process / "cmdline").read_bytes()
         except OSError:  # it has ended
             continue

@@ -27,7 +27,7 @@ from posewatch.storage.contract import (
     is_hidden,
 )
 from posewatch.storage.s3_fence import close_areas, open_area
-from posewatch.storage.s3_fetch import S3Fetch
+from posewatch.storage.s3_fetch import S3Fetch, discard
 from posewatch.storage.s3_scan import S3Scan
 from posewatch.storage.s3_staging import S3Staging
 from posewatch.storage.s3_sure import SureObjects, body_of
@@ -129,8 +129,8 @@ class S3Storage:
         try:
             digest = S3Fetch(self._objects, path, version).into(target, moved)
             self._expect_version(key, version)
-        except BaseException:
-            target.unlink(missing_ok=True)
+        except (MissingError, ChangedError):
+            discard(target)
             raise
         return digest
 

@@ -11,25 +11,24 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from posewatch import __version__
 from posewatch.base.errors import (
     ChangedError,
     DeniedError,
     ExistsError,
     MissingError,
-    SettingsError,
     UnavailableError,
 )
 from posewatch.base.requests import Answer, Request
+from posewatch.storage.aws import connect
 from posewatch.storage.s3_errors import answer_of, translate
-from posewatch.storage.s3_listing import read_page
-from posewatch.storage.s3_objects import Content, Found
+from posewatch.storage.s3_listing import page_of
+from posewatch.storage.s3_objects import Content, Found, Page
 from posewatch.storage.s3_sure import MisconfiguredError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from posewatch.storage.s3_objects import Body, Page
+    from posewatch.storage.s3_objects import Body
     from posewatch.storage.s3_place import S3Place
 
 CONNECT_TIMEOUT: Final = 5.0
@@ -48,11 +47,11 @@ PIECE: Final = 1 << 20
 MARK: Final = "posewatch-write"
 """Name of the metadata that holds `Body.mark`."""
 
-PAGE: Final = "posewatch-page"
-"""Where `_read_listing` leaves what it has read."""
+BODY: Final = "posewatch-body"
+"""Where `_unread` puts the body of an answer."""
 
-REGION: Final = "us-east-1"
-"""What a server that is not of AWS is told, where no setting says it: most ignore it."""
+NOTHING: Final = b"<ListBucketResult/>"
+"""What botocore gets to read in its place."""
 
 
 def nobody(_request: Request, _answer: Answer) -> None:
@@ -134,7 +133,11 @@ class S3Client:
                 raise ChangedError(f"{key!r} was changed")
             with closing(answer["Body"]) as body:
                 # A server that knows no ranges answers with the whole.
-                skip = 0 if answer["ResponseMetadata"]["HTTPStatusCode"] == 206 else first
+                skip = (
+                    0
+                    if answer["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.PARTIAL_CONTENT
+                    else first
+                )
                 while skip and (piece := body.read(min(skip, PIECE))):
                     skip -= len(piece)
                 while count and (piece := body.read(min(count, PIECE))):
@@ -157,9 +160,10 @@ class S3Client:
         """See `ObjectStore`."""
         more = {"ContinuationToken": page} if page is not None else {}
         with self._request(Request.LIST, ""):
-            answer = self._client.list_objects_v2(Bucket=self.place.bucket, Prefix=prefix, **more)
-        found: Page = answer[PAGE]
-        return found
+            answer = self._client.list_objects_v2(
+                Bucket=self.place.bucket, Prefix=prefix, EncodingType="url", **more
+            )
+            return page_of(answer[BODY])
 
     def delete(self, key: str) -> None:
         """See `ObjectStore`."""
@@ -201,53 +205,32 @@ class S3Client:
 
 
 def _connect(place: S3Place) -> Any:  # noqa: ANN401 -- botocore has no types
-    from botocore.config import Config  # noqa: PLC0415 -- only where a bucket is watched
-    from botocore.exceptions import ProfileNotFound  # noqa: PLC0415 -- the same
-    from botocore.session import Session  # noqa: PLC0415 -- the same
-
-    session = Session(profile=place.profile)
-    try:
-        session.get_scoped_config()
-    except ProfileNotFound as error:
-        raise SettingsError(
-            f"there is no profile {place.profile!r} in the AWS configuration",
-            hint="See [folder] profile and ~/.aws/config",
-        ) from error
-    if place.credentials is not None:
-        who = place.credentials
-        session.set_credentials(who.access_key, who.secret_key, who.token)
-    region = place.region or session.get_config_variable("region")
-    client = session.create_client(
+    client = connect(
         "s3",
-        region_name=region or REGION,
-        endpoint_url=place.endpoint,
-        config=Config(
-            s3={"addressing_style": place.style},
-            signature_version="s3v4",
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
-            max_pool_connections=CONNECTIONS,
-            tcp_keepalive=True,
-            retries={"total_max_attempts": 1, "mode": "standard"},
-            # Many servers answer 400 to the checksum that botocore adds by itself.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            user_agent_extra=f"posewatch/{__version__}",
-        ),
+        place,
+        endpoint=place.endpoint,
+        s3={"addressing_style": place.style},
+        signature_version="s3v4",
+        connect_timeout=CONNECT_TIMEOUT,
+        read_timeout=READ_TIMEOUT,
+        max_pool_connections=CONNECTIONS,
+        # Many servers answer 400 to the checksum that botocore adds by itself.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
     )
-    # By this name it comes before botocore's own handler, which parses the body as well, to look
-    # for an error in it. Nothing but time depends on that.
-    client.meta.events.register_first("before-parse.*.ListObjectsV2", _read_listing)
+    # By this name it comes before a handler of botocore's own that parses every body in search of
+    # an error: a third of the CPU time of a listing. Nothing but time depends on that.
+    client.meta.events.register_first("before-parse.*.ListObjectsV2", _unread)
     return client
 
 
-def _read_listing(
+def _unread(
     response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_more: object
 ) -> None:
-    """A listing is read by ourselves; botocore is left nothing but the headers."""
+    """Keep the body of a listing from botocore, for `page_of`."""
     if response_dict["status_code"] == HTTPStatus.OK:
-        customized_response_dict[PAGE] = read_page(response_dict["body"])
-        response_dict["body"] = b""
+        customized_response_dict[BODY] = response_dict["body"]
+        response_dict["body"] = NOTHING
 
 
 def _found(answer: Any) -> Found:  # noqa: ANN401 -- botocore has no types

@@ -151,6 +151,8 @@ def open_area(objects: SureObjects, key: str, token: str, beside: str) -> tuple[
         ExistsError: a file of another program stands there.
     """
     for _ in range(TRIES):
+        # Not written at a venture: a server that ignores conditions, which a single writer may
+        # use, would drop the receipt that stands.
         sight = look(objects, key)
         if token in sight.fence.closed:
             raise FencedError(f"the work on {beside!r} was taken over")

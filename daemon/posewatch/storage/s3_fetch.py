@@ -3,6 +3,9 @@
 One connection to a bucket carries some tens of megabytes a second, and waits a round trip before
 its first byte. Threads write each range to its place in the file; the caller's thread counts what
 arrives and digests what is complete from the beginning on, while the rest is still on its way.
+
+Which ranges are whole is written down beside the file. Whoever is interrupted, and comes back to
+the same file before the machine was started again, fetches only the others.
 """
 
 from __future__ import annotations
@@ -13,14 +16,15 @@ import os
 import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TextIO
 
 from posewatch.base.errors import ChangedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from posewatch.storage.contract import Version
     from posewatch.storage.s3_sure import SureObjects
@@ -72,19 +76,37 @@ class S3Fetch:
     def into(self, target: Path, moved: Callable[[int], None]) -> str:
         """Copy; returns the sha256 in hex."""
         starts = range(0, self._version.size, self._part)
-        with target.open("w+b", buffering=0) as local:
+        journal, there = self._continued(target)
+        with target.open("r+b" if there else "w+b", buffering=0) as local, journal:
             local.truncate(self._version.size)
             pool = ThreadPoolExecutor(self._connections, thread_name_prefix="fetch")
             try:
                 for start in starts:
-                    pool.submit(self._range, local.fileno(), start)
-                return self._follow(local.fileno(), moved)
+                    if start in there:
+                        self._events.put(_Whole(start))
+                    else:
+                        pool.submit(self._range, local.fileno(), start)
+                return self._follow(local.fileno(), moved, journal)
             finally:
                 # Waited for: nobody may write to a number that is soon another file's.
                 self._stop.set()
                 pool.shutdown(cancel_futures=True)
 
-    def _follow(self, fd: int, moved: Callable[[int], None]) -> str:
+    def _continued(self, target: Path) -> tuple[TextIO, set[int]]:
+        """The journal, open for more, and the ranges that are there already."""
+        journal = _journal(target)
+        # What was not yet on the disk when a machine went down is not there, whatever this says.
+        title = f"{self._version.size} {self._version.tag} {self._part} {_boot()}"
+        with suppress(OSError, ValueError):
+            # The last line may have been cut off.
+            first, *lines = journal.read_text(encoding="ascii").split("\n")[:-1]
+            if first == title and target.stat().st_size == self._version.size:
+                return journal.open("a", encoding="ascii"), set(map(int, lines))
+        file = journal.open("w", encoding="ascii")
+        file.write(f"{title}\n")
+        return file, set()
+
+    def _follow(self, fd: int, moved: Callable[[int], None], journal: TextIO) -> str:
         digest, there, begin = hashlib.sha256(), set[int](), 0
         while begin < self._version.size:
             event = self._events.get()
@@ -92,6 +114,8 @@ class S3Fetch:
                 moved(event)
             elif isinstance(event, _Whole):
                 there.add(event.start)
+                journal.write(f"{event.start}\n")
+                journal.flush()
                 while begin in there:
                     _digest(fd, begin, self._end(begin), digest)
                     begin += self._part
@@ -130,6 +154,23 @@ class S3Fetch:
                     raise ChangedError(
                         f"{self._path!r} ended after {offset} of {self._version.size} bytes"
                     )
+
+
+def discard(target: Path) -> None:
+    """Remove a local copy, and what is known of it."""
+    target.unlink(missing_ok=True)
+    _journal(target).unlink(missing_ok=True)
+
+
+def _journal(target: Path) -> Path:
+    return target.with_name(f"{target.name}.ranges")
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def _write(fd: int, data: memoryview, offset: int) -> None:

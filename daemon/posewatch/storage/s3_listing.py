@@ -1,69 +1,59 @@
-"""Reading the answer to a listing, with the standard library's expat and no tree in between.
-
-botocore builds a tree, and a dictionary of every field of every object from it: half of the CPU
-time of a scan of 100,000 objects, for three fields that are wanted.
-"""
+"""Reading the pages of a listing. botocore's own way takes about twice the CPU time of all this."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import unquote_plus
-from xml.parsers import expat
+
+# The server is the one that was chosen, and expat bounds what entities can grow to.
+from xml.etree import ElementTree as ET
 
 from posewatch.base.errors import UnavailableError
 from posewatch.storage.s3_objects import Listed, Page
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-OF_OBJECT: Final = frozenset({"Key", "Size", "ETag"})
-OF_PAGE: Final = frozenset({"NextContinuationToken", "IsTruncated", "EncodingType"})
+ROOT: Final = "ListBucketResult"
 
 
-def read_page(body: bytes) -> Page:
-    """The page that a `ListBucketResult` tells of.
+def page_of(body: bytes) -> Page:
+    """The page in an answer to ListObjectsV2.
+
+    Its form is that of
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html, with or without the
+    namespace.
 
     Raises:
-        UnavailableError: it is none.
+        UnavailableError: it is none, or only a part of one.
     """
-    found: list[dict[str, str]] = []
-    page: dict[str, str] = {}
-    fields: dict[str, str] = {}
-    text: list[str] = []
-    root = ""
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-
-    def begin(_name: str, _attributes: object) -> None:
-        text.clear()
-
-    def end(name: str) -> None:
-        nonlocal fields, root
-        if name in OF_OBJECT:
-            fields[name] = "".join(text)
-        elif name == "Contents":
-            found.append(fields)
-            fields = {}
-        elif name in OF_PAGE:
-            page[name] = "".join(text)
-        root = name  # the last one that ends
-
-    parser.StartElementHandler, parser.EndElementHandler = begin, end
-    parser.CharacterDataHandler = text.append
     try:
-        parser.Parse(body, True)  # noqa: FBT003 -- "this is all"
-        name_of: Callable[[str], str] = _decoded if page.get("EncodingType") == "url" else str
+        root = ET.fromstring(body)  # noqa: S314 -- see above
+        space = root.tag.removesuffix(ROOT)
+        if space == root.tag:
+            raise UnavailableError(f"the server answered a listing with <{root.tag}>")
+        name, etag, size = f"{space}Key", f"{space}ETag", f"{space}Size"
+        encoded = root.findtext(f"{space}EncodingType") == "url"
         objects = [
-            Listed(name_of(one["Key"]), int(one["Size"]), one["ETag"].strip('"')) for one in found
+            Listed(
+                _decoded(_text(item, name)) if encoded else _text(item, name),
+                int(_text(item, size)),
+                _text(item, etag).strip('"'),
+            )
+            for item in root.iterfind(f"{space}Contents")
         ]
-    except (expat.ExpatError, KeyError, ValueError) as error:
-        raise UnavailableError(f"the server's listing cannot be read: {error!r}") from error
-    if root != "ListBucketResult":  # some servers begin an answer, and then find out
-        raise UnavailableError(f"the server's listing is none, but {root!r}")
-    more = page.get("IsTruncated") == "true"
-    return Page(objects, page.get("NextContinuationToken") if more else None)
+        more = root.findtext(f"{space}IsTruncated") == "true"
+        following = root.findtext(f"{space}NextContinuationToken")
+    except (ET.ParseError, ValueError) as error:
+        raise UnavailableError(f"the listing of the server cannot be read: {error}") from error
+    if more and not following:
+        raise UnavailableError("the server does not say how its listing goes on")
+    return Page(objects, following if more else None)
+
+
+def _text(item: ET.Element, name: str) -> str:
+    text = item.findtext(name)
+    if text is None:
+        raise ValueError(f"no {name}")
+    return text
 
 
 def _decoded(key: str) -> str:
-    plain = key.replace("%2F", "/")  # as Ceph writes it: no other name needs a closer look
-    return unquote_plus(key) if "%" in plain or "+" in plain else plain
+    return unquote_plus(key) if "%" in key or "+" in key else key

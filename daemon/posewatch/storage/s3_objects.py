@@ -13,7 +13,7 @@ are ignored by some servers without a word, and are not used.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,9 +48,8 @@ class Content:
     found: Found
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One object of a listing; see `Found`."""
+class Listed(NamedTuple):
+    """One object of a listing; see `Found`. A tuple: there may be many."""
 
     key: str
     size: int

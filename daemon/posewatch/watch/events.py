@@ -11,9 +11,8 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_plus
 
 from posewatch.base.backoff import Backoff, Retries
@@ -21,45 +20,15 @@ from posewatch.base.errors import StorageError
 from posewatch.base.logs import fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from posewatch.base.clock import Clock
+    from posewatch.storage.contract import Queue, QueueMessage
 
 log = logging.getLogger(__name__)
 
 DEEPEST: Final = 3
 """How many envelopes a message may be in: SNS puts one around it."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueueMessage:
-    """What a queue has handed out.
-
-    Attributes:
-        body: its text.
-        handle: by which it is removed.
-    """
-
-    body: str
-    handle: str
-
-
-class Queue(Protocol):
-    """A queue of messages, each for one reader."""
-
-    def receive(self) -> Sequence[QueueMessage]:
-        """Wait for some, not for ever; none may have come.
-
-        Raises:
-            StorageError: the queue does not answer.
-        """
-
-    def remove(self, messages: Sequence[QueueMessage]) -> None:
-        """Remove what was read.
-
-        Raises:
-            StorageError: the queue does not answer.
-        """
 
 
 def keys(body: str, bucket: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from posewatch.base.errors import (
     DeniedError,
     Fault,
     InputError,
+    UnavailableError,
 )
 from posewatch.base.logs import fields
 from posewatch.base.metrics import ClaimOutcome, Outcome, Stage
@@ -19,6 +21,7 @@ from posewatch.catalog import NOT_REGULAR
 from posewatch.formats import names
 from posewatch.formats.receipt import FailureRecord, InputRecord, Receipt, RecipeRecord, WorkRecord
 from posewatch.vision.decoder import DecodingCancelledError
+from posewatch.worker.cancel import StoppedError
 from posewatch.worker.publish import Publisher
 
 if TYPE_CHECKING:
@@ -115,8 +118,12 @@ class Attempt:
         )
         try:
             self._refuse()
+            version = self.job.version
             with self._runner.cache.reserve(
-                self.job.version.size, self._cancellation.check
+                f"{self._runner.folder}\0{self.job.key}\0{version.size} {version.tag}",
+                version.size,
+                self._cancellation.check,
+                keep=(StoppedError, UnavailableError),
             ) as folder:
                 copy = self._fetch(folder)
                 old = done.ours if done is not None else None
@@ -211,7 +218,8 @@ class Attempt:
         crashes = 0
         while True:
             self._frames = 0
-            results = folder / str(crashes)
+            results = folder / f"results-{crashes}"
+            shutil.rmtree(results, ignore_errors=True)  # of somebody who died here
             results.mkdir()
             try:
                 with runner.decoders.turn(self._cancellation) as decoder:

@@ -58,6 +58,7 @@ class Runner:
 
     Attributes:
         storage: the watched folder.
+        folder: its name, which tells it from others on this machine.
         claims: who works on what.
         heart: renews the claims.
         cache: local copies.
@@ -72,6 +73,7 @@ class Runner:
     """
 
     storage: Storage
+    folder: str
     claims: Claims
     heart: Heart
     cache: InputCache
