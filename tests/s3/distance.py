@@ -201,7 +201,9 @@ def main() -> None:
             " try: r.urlopen('%s')\n"
             " except OSError as e: print(e, time.time()-t)"
         )
-        subprocess.run([*there.enter, Path("/usr/bin/env"), "python3", "-c", code % there.endpoint], check=True)
+        subprocess.run(
+            [*there.enter, Path("/usr/bin/env"), "python3", "-c", code % there.endpoint], check=True
+        )
 
 
 if __name__ == "__main__":
