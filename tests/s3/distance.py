@@ -24,7 +24,6 @@ import time
 from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -39,6 +38,9 @@ MTU: Final = 9000
 
 NEAR, FAR = "10.231.7.1", "10.231.7.2"
 CHUNK: Final = 1 << 18
+BURST: Final = 0.01
+"""Seconds of its rate that a connection may save up."""
+
 PATIENCE: Final = 10.0
 
 
@@ -88,8 +90,7 @@ class _Namespace:
 
     def _hold(self) -> None:
         try:
-            if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), "no network namespace")
+            _leave_network()
             self.tun = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
             request = struct.pack("16sH22x", b"tun0", IFF_TUN | IFF_NO_PI)
             fcntl.ioctl(self.tun, TUNSETIFF, request)
@@ -113,12 +114,13 @@ class _Namespace:
 
 
 @contextmanager
-def far_away(port: int, round_trip: float) -> Iterator[Distance]:
+def far_away(port: int, round_trip: float, rate: float | None = None) -> Iterator[Distance]:
     """See a server on this machine from afar.
 
     Args:
         port: where it listens, on 127.0.0.1.
         round_trip: seconds.
+        rate: bytes a second that each connection gets of its answers; None for all it can.
     """
     listener = socket.socket()
 
@@ -133,7 +135,7 @@ def far_away(port: int, round_trip: float) -> Iterator[Distance]:
     fork = multiprocessing.get_context("fork")
     tasks = [
         fork.Process(target=_relay, args=((near.tun, far.tun), round_trip / 2), daemon=True),
-        fork.Process(target=_forward, args=(listener, port), daemon=True),
+        fork.Process(target=_forward, args=(listener, port, rate), daemon=True),
     ]
     try:
         for task in tasks:
@@ -147,6 +149,12 @@ def far_away(port: int, round_trip: float) -> Iterator[Distance]:
         listener.close()
         near.close()
         far.close()
+
+
+def _leave_network() -> None:
+    """Give the calling thread a network of its own."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "no network namespace")
 
 
 def _relay(ends: tuple[int, int], delay: float) -> None:
@@ -168,43 +176,25 @@ def _relay(ends: tuple[int, int], delay: float) -> None:
                     waiting[end].append((time.monotonic() + delay, packet))
 
 
-def _forward(listener: socket.socket, port: int) -> None:
+def _forward(listener: socket.socket, port: int, rate: float | None) -> None:
     """Connect whoever comes with the server."""
     while True:
         client, _ = listener.accept()
         server = socket.create_connection(("127.0.0.1", port))
-        for one, two in ((client, server), (server, client)):
+        for one, two, limit in ((client, server, None), (server, client, rate)):
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=_pump, args=(one, two), daemon=True).start()
+            threading.Thread(target=_pump, args=(one, two, limit), daemon=True).start()
 
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
+def _pump(source: socket.socket, target: socket.socket, rate: float | None) -> None:
+    free = time.monotonic()
     with suppress(OSError):
         while data := source.recv(CHUNK):
             target.sendall(data)
+            if rate is not None:
+                now = time.monotonic()
+                free = max(free, now - BURST) + len(data) / rate
+                time.sleep(max(free - now, 0.0))
     with suppress(OSError):
         target.shutdown(socket.SHUT_WR)
     # The other direction may still be at work; the files end with the process.
-
-
-def main() -> None:
-    """Try it: the time of a request."""
-    from http.server import BaseHTTPRequestHandler, HTTPServer  # noqa: PLC0415
-
-    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with far_away(server.server_port, 0.02) as there:
-        code = (
-            "import time,urllib.request as r\n"
-            "for _ in range(3):\n"
-            " t=time.time()\n"
-            " try: r.urlopen('%s')\n"
-            " except OSError as e: print(e, time.time()-t)"
-        )
-        subprocess.run(
-            [*there.enter, Path("/usr/bin/env"), "python3", "-c", code % there.endpoint], check=True
-        )
-
-
-if __name__ == "__main__":
-    main()
