@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from posewatch.formats.receipt import ResultRecord
     from posewatch.storage.contract import Storage
     from posewatch.storage.s3_objects import Body, ObjectStore
+    from storage.folders import ServerBucket
 
 TTL = 60.0
 MAX_ATTEMPTS = 3
@@ -147,6 +148,7 @@ class World:
     kind: str = POSIX
     every: bool = False
     asleep: bool = False
+    bucket: MemoryObjects | ServerBucket = field(default_factory=MemoryObjects)
     clock: ManualClock = field(default_factory=ManualClock)
     recipe: str = "r1"
     inputs: dict[str, bytes] = field(default_factory=dict)
@@ -164,7 +166,7 @@ class World:
         self.folder, self.scratch = self.root / "folder", self.root / "scratch"
         for path in (self.folder, self.scratch):
             path.mkdir(parents=True)
-        self.memory, self.bucket = MemoryStorage(), MemoryObjects()
+        self.memory = MemoryStorage()
         self.raw: Storage = self.memory
         if self.kind == POSIX:
             self.raw = PosixStorage(self.folder, Unsynced())

@@ -149,7 +149,7 @@ def test_a_single_writer_can_use_a_server_that_ignores_conditions(scene: Scene) 
         return scene.bucket.write(key, body.source, body.mark)
 
     scene.bucket.put = put  # type: ignore[method-assign]
-    scene.bucket.write(f"in/{RECEIPT}", b'{"of": "an older version"}')
+    scene.bucket.write(f"in/{RECEIPT}", b'{"posewatch": 1, "of": "an older version"}')
     looked_at = scene.storage.stat(RECEIPT)
     assert looked_at is not None
     area = scene.storage.stage("t1", VIDEO)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
+import subprocess
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -84,6 +86,11 @@ def test_a_write_carries_its_condition_its_digest_and_its_mark(
         "checksum" in name.lower() or "trailer" in name.lower() for name in first.headers
     )
     assert scene.counted == {(Request.PUT, Answer.OK): 3}
+
+
+def test_who_watches_no_bucket_imports_no_botocore() -> None:
+    code = "import sys, posewatch.storage.s3_client; sys.exit('botocore' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 -- our own words
 
 
 MISCONFIGURED = [

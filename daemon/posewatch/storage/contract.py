@@ -134,6 +134,10 @@ class Staging(Protocol):
 class Storage(Protocol):
     """The watched folder. Safe to use from several threads."""
 
+    @property
+    def readers(self) -> int:
+        """How many small files are worth reading at the same time."""
+
     def scan(
         self,
         wants_version: Callable[[str], bool],

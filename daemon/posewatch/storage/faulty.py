@@ -60,6 +60,11 @@ class FaultyStorage:
         self.inner = inner
         self.hook = hook
 
+    @property
+    def readers(self) -> int:
+        """See `Storage`."""
+        return self.inner.readers
+
     def scan(
         self,
         wants_version: Callable[[str], bool],

@@ -76,6 +76,8 @@ class _Folder:
 class MemoryStorage:
     """See `Storage`. Directories exist as long as something is in them."""
 
+    readers = 1
+
     def __init__(self) -> None:
         self._folder = _Folder()
         self._lock = self._folder.lock

@@ -68,6 +68,8 @@ class PosixStorage:
         StorageError: it cannot be opened.
     """
 
+    readers = 1
+
     def __init__(self, root: Path, files: Files | None = None) -> None:
         self._files = files or Files()
         self._root = Root(root, self._files)

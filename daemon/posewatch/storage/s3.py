@@ -56,6 +56,8 @@ class S3Storage:
         commit_key: the key of an input's receipt: it is what the fence of an input is made of.
     """
 
+    readers = 16  # each takes a round trip
+
     def __init__(
         self, store: ObjectStore, prefix: str, clock: Clock, commit_key: Callable[[str], str]
     ) -> None:
