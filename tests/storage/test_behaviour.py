@@ -451,3 +451,12 @@ def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
 def test_every_storage_of_ours_can_be_shared(folder: Folder) -> None:
     probe(folder.storage)
     assert folder.listed() == {VIDEO}
+
+
+def test_where_tags_stay_a_listing_shows_what_was_told(folder: Folder) -> None:
+    area = folder.storage.stage("t1", VIDEO)
+    told = area.add(RESULT, b"poses")
+    assert area.publish(RESULT, None) == told
+    area.discard()
+    (listed,) = [e.version for e in folder.storage.scan(lambda _key: True) if e.key == RESULT]
+    assert listed == told

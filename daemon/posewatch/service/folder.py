@@ -154,7 +154,7 @@ def open_safely(
     if not (settings.single_writer or settings.share):
         s3_probe.check_safe(promises, watched.name)
     store = LoneObjects(client) if promises.unsafe else client
-    return S3Storage(store, prefix, clock, names.receipt_key)
+    return S3Storage(store, prefix, clock, names.receipt_key, md5=promises.md5)
 
 
 def share_of(settings: FolderSettings) -> Share:

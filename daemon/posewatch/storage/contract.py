@@ -135,6 +135,13 @@ class Storage(Protocol):
     """The watched folder. Safe to use from several threads."""
 
     @property
+    def tags_stay(self) -> bool:
+        """Whether a published file has the tag that `Staging.add` told until it is changed.
+
+        Times do not stay: who copies a folder loses them.
+        """
+
+    @property
     def readers(self) -> int:
         """How many small files are worth reading at the same time."""
 

@@ -61,6 +61,11 @@ class FaultyStorage:
         self.hook = hook
 
     @property
+    def tags_stay(self) -> bool:
+        """See `Storage`."""
+        return self.inner.tags_stay
+
+    @property
     def readers(self) -> int:
         """See `Storage`."""
         return self.inner.readers

@@ -77,6 +77,7 @@ class MemoryStorage:
     """See `Storage`. Directories exist as long as something is in them."""
 
     readers = 1
+    tags_stay = False
 
     def __init__(self) -> None:
         self._folder = _Folder()

@@ -69,6 +69,7 @@ class PosixStorage:
     """
 
     readers = 1
+    tags_stay = False
 
     def __init__(self, root: Path, files: Files | None = None) -> None:
         self._files = files or Files()

@@ -54,13 +54,21 @@ class S3Storage:
         prefix: how all keys of the folder begin: empty, or with a `/` at its end.
         clock: the time.
         commit_key: the key of an input's receipt: it is what the fence of an input is made of.
+        md5: whether ETags are what the probe found them to be in most buckets.
     """
 
     readers = 16  # each takes a round trip
 
     def __init__(
-        self, store: ObjectStore, prefix: str, clock: Clock, commit_key: Callable[[str], str]
+        self,
+        store: ObjectStore,
+        prefix: str,
+        clock: Clock,
+        commit_key: Callable[[str], str],
+        *,
+        md5: bool = True,
     ) -> None:
+        self.tags_stay = md5
         self._objects = SureObjects(store, clock)
         self._prefix = prefix
         self._commit_key = commit_key

@@ -143,33 +143,38 @@ class Publisher:
         )
 
     def _whole(self, found: Receipt) -> bool:
-        """Whether the results that a receipt names are there, in the right size."""
+        """Whether the results that a receipt names are there as it has them."""
         for result in found.results:
             entry = self.storage.stat(names.split(self.input_key)[0] + result.name)
             if entry is None or entry.version is None or entry.version.size != result.size:
                 return False
+            if self.storage.tags_stay and entry.version.tag != result.tag:
+                return False
         return True
 
-    def intact(self, found: Receipt, folder: Path) -> bool:
-        """Whether the results that a receipt names are there with their very digests.
+    def intact(self, found: Receipt, folder: Path) -> tuple[ResultRecord, ...] | None:
+        """The results that a receipt names, if they are there with their very digests.
+
+        Their tags are those of now: copying a folder changes them.
 
         Args:
             found: the receipt.
             folder: a local one, for copies.
         """
-        copy = folder / "found"
+        copy, records = folder / "found", []
         for result in found.results:
             key = names.split(self.input_key)[0] + result.name
             entry = self.storage.stat(key)
             if entry is None or entry.version is None or entry.version.size != result.size:
-                return False
+                return None
             try:
                 digest = self.storage.fetch(key, entry.version, copy, lambda _bytes: None)
             except (MissingError, ChangedError, DeniedError):
-                return False
+                return None
             if digest != result.sha256:
-                return False
-        return True
+                return None
+            records.append(result.model_copy(update={"tag": entry.version.tag}))
+        return tuple(records)
 
     def publish(
         self,
