@@ -162,6 +162,6 @@ def test_any_play_in_a_bucket() -> None:
 
 @pytest.mark.slow
 def test_many_plays() -> None:
-    play(BucketModel, 600, 60)
-    play(Model, 600, 60)
-    play(PosixModel, 200, 60)
+    play(BucketModel, 300, 60)
+    play(Model, 300, 60)
+    play(PosixModel, 100, 60)

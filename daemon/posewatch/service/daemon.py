@@ -247,6 +247,7 @@ class Daemon:
                 self._scanning = self._fresh = False
                 self._next_scan = now + self._interval()
                 self._parts.metrics.scans[Success.FAILED].inc()
+                self._parts.metrics.folder_available.set(0)
                 self._troubles.note(message)
             case Ask.STOP:
                 self._take_stop(now)
