@@ -121,8 +121,8 @@ class Play:
     [
         pytest.param("moto", QUICK, 1, id="moto"),
         pytest.param("ceph", QUICK, 2, id="ceph", marks=pytest.mark.slow),
-        pytest.param("moto", WHOLE, 3, id="moto-whole", marks=pytest.mark.slow),
-        pytest.param("ceph", WHOLE, 4, id="ceph-whole", marks=pytest.mark.slow),
+        pytest.param("moto", WHOLE, 3, id="moto-whole", marks=pytest.mark.long),
+        pytest.param("ceph", WHOLE, 4, id="ceph-whole", marks=pytest.mark.long),
     ],
 )
 def test_four_daemons_one_killed_one_paused_and_a_bad_line(
@@ -162,7 +162,7 @@ def test_four_daemons_one_killed_one_paused_and_a_bad_line(
             bucket.put_video(key, FRAMES, 500 + number)
         play.finish([*videos, *bad], steady[0], 400)
         paused.says("the claim was lost")
-        until(lambda: not play.leftovers(), lambda: f"they go: {play.leftovers()}", every=0.2)
+        until(lambda: not play.leftovers(), lambda: f"they go: {play.leftovers()}", 240, every=0.2)
         assert proxy.failures == []
         play.account([paused, *steady])
         for each in fleet.daemons:
