@@ -340,7 +340,7 @@ class World:
     def _taken_over(self, lock: str, now: float, by: str | None) -> None:
         key, attempt = parse_lock(lock)
         lower = self.locks.get(lock_key(key, attempt - 1)) if attempt > 1 else None
-        # Who was paused while the lower lock was created had judged another one, and finds that out.
+        # Who was paused while the lower lock was created had judged another one, and will see that.
         paused = by is not None and lower is not None and self.last.get(by, 0) <= lower.born
         if lower is not None and not paused:
             silent = now - lower.changed
