@@ -590,7 +590,7 @@ class Worker:
 
     def _claimed(self, key: str, version: Version, claim: Claim) -> bool:
         publisher = self._publisher(key, claim)
-        standing = publisher.standing()
+        standing = publisher.standing(claim.sighting)
         if standing is not None and self.settled(standing.receipt, version):
             return True
         results: Mapping[str, Path] = {}

@@ -128,6 +128,40 @@ def test_only_so_many_files_are_remembered(scene: Scene) -> None:
     assert scene.requests() == ["get", "put"]
 
 
+@pytest.mark.parametrize("receipt", [None, b'{"posewatch": 1, "outcome": "failed"}'])
+def test_staging_costs_one_request_where_the_receipt_was_seen(
+    scene: Scene, receipt: bytes | None
+) -> None:
+    if receipt is not None:
+        scene.bucket.write(f"in/{RECEIPT}", receipt)
+    scene.storage.fence([], VIDEO)
+    scene.storage.look(RECEIPT)
+    assert scene.requests() == ["get", "get"]
+    scene.storage.stage("t1", VIDEO)
+    assert scene.requests() == ["put"]
+    scene.storage.stage("t2", VIDEO)  # what was seen before the first stamp is of no use
+    assert scene.requests() == ["get", "put"]
+
+
+def test_who_was_taken_over_since_it_saw_the_receipt_does_not_stage(scene: Scene) -> None:
+    scene.storage.look(RECEIPT)
+    scene.another().fence(["t1"], VIDEO)
+    scene.requests()
+    with pytest.raises(FencedError):
+        scene.storage.stage("t1", VIDEO)
+    assert scene.requests() == ["put", "head", "get"]
+
+
+def test_a_receipt_that_came_since_it_was_looked_at_is_not_overwritten(scene: Scene) -> None:
+    scene.storage.look(RECEIPT)
+    scene.bucket.write(f"in/{RECEIPT}", b'{"posewatch": 1, "outcome": "done"}')
+    area = scene.storage.stage("t1", VIDEO)
+    area.add(RECEIPT, b'{"posewatch": 1, "outcome": "failed"}')
+    with pytest.raises(ExistsError):
+        area.publish(RECEIPT, None)
+    assert b'"done"' in scene.content(RECEIPT)
+
+
 def test_publishing_a_first_result(scene: Scene) -> None:
     area = scene.storage.stage("t1", VIDEO)
     assert scene.requests() == ["get", "put"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from posewatch.catalog.listing import Listing
+    from posewatch.formats.receipt import InputRecord, ResultRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,12 @@ class Catalog:
                 videos[key] = known
         self._videos = videos
         self._rivals = _rivals(videos)
-        kept = dict(listing.kept)
+        # The objects that are known already: receipts refer to them, and there are many.
+        before = self._kept
+        kept = {
+            key: there if (there := before.get(key)) == version else version
+            for key, version in listing.kept.items()
+        }
         if hidden:
             kept |= {k: v for k, v in self._kept.items() if k not in kept and k.startswith(hidden)}
         self._own = {key: wrote for key, wrote in self._own.items() if wrote >= began}
@@ -175,11 +182,19 @@ class Catalog:
             version=version,
             done=receipt.outcome == "done",
             input_name=receipt.input.name,
-            input_version=Version(receipt.input.size, receipt.input.tag),
-            recipe_hash=receipt.recipe.hash,
-            results=tuple((folder + r.name, Version(r.size, r.tag)) for r in receipt.results),
+            input_version=self._shared(folder + receipt.input.name, receipt.input),
+            recipe_hash=sys.intern(receipt.recipe.hash),
+            results=tuple(
+                (folder + r.name, self._shared(folder + r.name, r)) for r in receipt.results
+            ),
             redoable=ours or again or self._scans == 0,
         )
+
+    def _shared(self, key: str, record: InputRecord | ResultRecord) -> Version:
+        """The version that a receipt tells of; the very object of the listing where it is that."""
+        version, video = Version(record.size, record.tag), self._videos.get(key)
+        there = video.version if video is not None else self._kept.get(key)
+        return there if there == version else version
 
     def settle_up(self, held: Mapping[str, Held], now: float) -> Counter[State]:
         """Judge every video after a listing; how many stand where.

@@ -67,6 +67,32 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A small file at one moment.
+
+    Attributes:
+        version: of it.
+        data: its content, as `Storage.read` gives it.
+    """
+
+    version: Version
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What stood somewhere at one moment.
+
+    Attributes:
+        key: where.
+        seen: the file; None where there was none.
+    """
+
+    key: str
+    seen: Seen | None
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """Something that a listing left out, though it may hold inputs.
 
@@ -184,6 +210,9 @@ class Storage(Protocol):
             MissingError: there is none.
         """
 
+    def look(self, key: str) -> Seen | None:
+        """A small file with its version, or None; not dearer than `stat` and `read` together."""
+
     def create(self, key: str, data: bytes) -> None:
         """Create a small file, atomically and with its content; only one client can win.
 
@@ -237,12 +266,16 @@ class Storage(Protocol):
             ExistsError: (buckets) a file of another program has the name of the receipt.
         """
 
-    def fence(self, tokens: Iterable[str], beside: str) -> None:
+    def fence(self, tokens: Iterable[str], beside: str) -> Sighting | None:
         """Close the staging areas of all older attempts at one input.
 
         When this returns, nothing that had been staged for this input, by whomever, and was not yet
         published, ever will be; and nobody can open an area for one of `tokens` any more, until
         `sweep(staging_key(beside))`.
+
+        Returns:
+            What stood under the name of the receipt when all areas were closed, where a storage had
+            to look at it for that; else None.
         """
 
     def sweep(self, key: str) -> None:

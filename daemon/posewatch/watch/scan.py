@@ -115,7 +115,8 @@ class FolderReader:
     def _read_receipts(self, scan: Scan) -> dict[str, Version]:
         """Read what is new; which receipts, in which versions, are known then."""
         there = {k: v for k, v in scan.listing.kept.items() if names.is_receipt(k)}
-        read = {key: version for key, version in there.items() if self._read.get(key) == version}
+        # The known objects, not their equals: the catalog has them, too.
+        read = {k: known for k, version in there.items() if (known := self._read.get(k)) == version}
         for key, content in self._contents([key for key in there if key not in read], scan):
             scan.receipts.append((key, there[key], receipt.decode(content)))
             read[key] = there[key]

@@ -103,7 +103,7 @@ class Attempt:
             MissingError, ChangedError: the video is gone, or another one.
             StorageError: the folder fails.
         """
-        done = self._publisher.standing()
+        done = self._publisher.standing(self.claim.sighting)
         if done is not None and self._settled(done):
             self._runner.metrics.claims[ClaimOutcome.ALREADY_DONE].inc()
             self.log.debug("done already")

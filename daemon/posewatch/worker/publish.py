@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from posewatch.base.clock import Clock
     from posewatch.claims.claim import Claim
-    from posewatch.storage.contract import Storage
+    from posewatch.storage.contract import Sighting, Storage
     from posewatch.worker.cancel import Cancellation
 
 PASSING = (FullError, ReadOnlyError, DeniedError, UnavailableError, UnmountedError)
@@ -106,16 +106,20 @@ class Publisher:
     troubled: Callable[[StorageError | None], None]
     suffixes: tuple[str, ...] = ()
 
-    def standing(self) -> Standing | None:
-        """What stands at the receipt's name now."""
-        entry = self.storage.stat(self.receipt_key)
-        if entry is None or entry.version is None:
+    def standing(self, sighting: Sighting | None = None) -> Standing | None:
+        """What stands at the receipt's name.
+
+        Args:
+            sighting: what stood there, or elsewhere, at a moment that is recent enough; None for
+                what stands there now.
+        """
+        if sighting is not None and sighting.key == self.receipt_key:
+            seen = sighting.seen
+        else:
+            seen = self.storage.look(self.receipt_key)
+        if seen is None:
             return None
-        try:
-            content = self.storage.read(self.receipt_key)
-        except MissingError:
-            return None
-        return Standing(self.receipt_key, entry.version, receipt.decode(content))
+        return Standing(self.receipt_key, seen.version, receipt.decode(seen.data))
 
     def settles(self, standing: Standing, version: Version, recipe_hash: str) -> bool:
         """Whether a receipt leaves nothing to do for a version of the input and a recipe.
