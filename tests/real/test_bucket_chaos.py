@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from posewatch.base.errors import Fault as InputFault
-from posewatch.storage.s3_fence import is_bare
+from posewatch.formats import receipt
+from posewatch.storage.s3_fence import Fence, is_bare, stamped
 from real.buckets import Bucket, bucket_settings, committed, requests_of
 from real.daemons import assert_whole, digests, failure_of, is_leftover, leftovers, until
-from s3.proxy import Chaos, Fault, Proxy
+from s3.proxy import Chaos, Fault, Proxy, Write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -172,6 +173,29 @@ def test_four_daemons_one_killed_one_paused_and_a_bad_line(
     _assert_one_receipt_each(committed(proxy.writes), first, bucket)
     _assert_all_ended(bucket, videos, bad)
     assert not [line for each in fleet.daemons for line in each.log() if "traceback" in line]
+
+
+def test_history_tells_receipts_of_one_version_apart_from_stamps_over_them() -> None:
+    def written(nonce: str, *, tag: str = "1", fence: Fence | None = None) -> Write:
+        content = receipt.Receipt(
+            outcome="failed",
+            input=receipt.InputRecord(name="a.mp4", size=1, tag=tag, sha256=""),
+            recipe=receipt.RecipeRecord(name="r", hash="h"),
+            attempt=1,
+            nonce=nonce,
+        )
+        data = receipt.encode(content)
+        data = stamped(data, fence) if fence is not None else data
+        return Write("in/b/a.posewatch.json", data, "")
+
+    stamps = [
+        Write("in/b/a.posewatch.json", stamped(None, Fence()), ""),
+        Write("in/b/a.npz", b"", ""),
+    ]
+    once = [written("one"), written("one", fence=Fence("token")), written("two", tag="2")]
+    assert committed(stamps) == {}
+    assert committed(once) == {"b/a.mp4": {("1", "h"): {"one"}, ("2", "h"): {"two"}}}
+    assert committed([*once, written("three")])["b/a.mp4"]["1", "h"] == {"one", "three"}
 
 
 def _assert_one_receipt_each(history: History, first: Mapping[str, str], bucket: Bucket) -> None:

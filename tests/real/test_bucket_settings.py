@@ -169,6 +169,15 @@ def test_settings_that_name_no_keys(fleet: Fleet, bucket: Bucket, tmp_path: Path
     assert "[folder] profile" in hint
 
 
+def test_no_keys_at_all(fleet: Fleet, bucket: Bucket, proxy: Proxy) -> None:
+    settings: Settings = {"folder": {"endpoint": proxy.door("it")}}
+    message, hint = refused(fleet, bucket.address, settings)
+    assert message == f"there are no credentials for {bucket.address}"
+    assert "[folder] passwd_file" in hint
+    assert "AWS_ACCESS_KEY_ID" in hint
+    assert proxy.counted("it").total() == 0
+
+
 def test_a_server_that_does_not_answer_is_waited_for(
     fleet: Fleet, bucket: Bucket, proxy: Proxy, tmp_path: Path
 ) -> None:
