@@ -12,7 +12,7 @@ SET_UP = @$(PYTHON) packaging/bootstrap.py $(EXTRA:%=--extra %)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test setup-dev check unit wheel test-floors test-systemd bench format clean
+.PHONY: help run test setup-dev check unit wheel test-long test-floors test-systemd bench format clean
 
 help:
 	@echo 'make run                     watch ./inbox: copy a video in, its poses appear beside it'
@@ -20,6 +20,7 @@ help:
 	@echo 'make run EXTRA=gpu           compute on an NVIDIA GPU'
 	@echo 'make test                    all checks and tests, as CI runs them'
 	@echo 'make check                   only the linters and types;  make unit: only the tests'
+	@echo 'make test-long               tests that search for minutes, beside those of make test'
 	@echo 'make test-floors             the tests with the oldest libraries that setup.cfg allows'
 	@echo 'make test-systemd            the service on a real systemd, in a container (root, Debian)'
 	@echo 'make bench BENCH=holistic    one benchmark of tests/bench'
@@ -51,6 +52,9 @@ unit: setup-dev
 
 wheel: setup-dev
 	$(VENV)/python packaging/check_wheel.py
+
+test-long: setup-dev
+	$(VENV)/python -m pytest -m long $(ARGS)
 
 test-floors: setup-dev
 	$(VENV)/python packaging/check_floors.py $(ARGS)

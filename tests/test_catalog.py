@@ -299,6 +299,22 @@ def folder_with(*videos: str, scans: int = 0) -> Folder:
     return folder
 
 
+@pytest.mark.parametrize(("tags", "why"), [(False, None), (True, Why.RESULTS_CHANGED)])
+def test_a_result_of_the_same_size_with_another_tag(*, tags: bool, why: Why | None) -> None:
+    folder = Folder(replace(RULES, tags=tags))
+    folder.videos = {"a.mp4": ONE}
+    folder.done("a.mp4")
+    (key,) = folder.others
+    (result,) = folder.receipts["a.posewatch.json"][1].results  # type: ignore[union-attr]
+    folder.others[key] = Version(result.size, result.tag)
+    folder.scan()
+    folder.scan()
+    assert folder.jobs() == []
+    folder.others[key] = Version(result.size, "another")
+    folder.scan()
+    assert [job.why for job in folder.catalog.jobs(folder.now, 9)] == ([why] if why else [])
+
+
 @pytest.mark.parametrize("foreign", Foreign)
 def test_a_foreign_file_under_the_receipts_name_is_told_and_left_alone(foreign: Foreign) -> None:
     folder = folder_with("a.mp4")

@@ -180,7 +180,7 @@ class CacheSettings(_Section):
     path: Annotated[Path | None, Field(strict=False)] = None
     """Folder of the copies. Default: `posewatch/inputs` in the user's cache directory."""
     limit_bytes: Annotated[int, Field(ge=1 << 20, le=MOST)] = 20 * GIB
-    """What all copies together may take."""
+    """What the copies of all daemons of this user on this machine may take together."""
 
 
 class HttpSettings(_Section):

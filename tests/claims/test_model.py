@@ -149,7 +149,7 @@ def play(model: type[Model], examples: int, steps: int = 30, *, shrink: bool = T
 
 
 def test_any_play_in_memory() -> None:
-    play(Model, 60)
+    play(Model, 100)
 
 
 def test_any_play_on_a_real_folder() -> None:
@@ -160,8 +160,8 @@ def test_any_play_in_a_bucket() -> None:
     play(BucketModel, 60)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_many_plays() -> None:
-    play(BucketModel, 600, 60)
-    play(Model, 600, 60)
-    play(PosixModel, 200, 60)
+    play(BucketModel, 1500, 60)
+    play(Model, 1500, 60)
+    play(PosixModel, 500, 60)

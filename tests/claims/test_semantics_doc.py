@@ -233,6 +233,7 @@ SHOWN_BY = {
         "claims/test_steps.py::test_a_rival_while_the_machine_is_suspended",
         "claims/test_steps.py::test_a_worker_that_sees_no_newer_locks_does_no_harm",
         "claims/test_steps.py::test_a_death_before_each_file_operation",
+        "claims/test_steps.py::test_a_rival_before_each_request_to_a_real_server",
     ],
     "S11": ["storage/test_s3_race.py::test_of_sixteen_writers_one_wins_each_of_500_keys"],
     "S12": [

@@ -22,12 +22,14 @@ from claims.play import (
 from posewatch.claims.claim import Claim
 from posewatch.claims.names import lock_key
 from posewatch.formats.names import receipt_key
+from storage.folders import ServerBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from posewatch.storage.faulty import Operation
+    from s3.servers import Server
 
 
 def fresh(world: World) -> None:
@@ -149,14 +151,20 @@ class Case:
     every: bool = False
     killed: bool = False
     asleep: bool = False
+    server: Server | None = None
 
     def run(self, root: Path) -> None:
         for step in range(life(root / "count", kind=self.kind, every=self.every)):
-            with World(root / f"{step}", self.kind, self.every, self.asleep) as world:
+            with self._world(root / f"{step}") as world:
                 try:
                     self._play(world, step)
                 except AssertionError as error:
                     raise AssertionError(f"at operation {step} of the owner: {error}") from error
+
+    def _world(self, root: Path) -> World:
+        if self.server is None:
+            return World(root, self.kind, self.every, self.asleep)
+        return World(root, S3, asleep=self.asleep, bucket=ServerBucket(self.server.shared))
 
     def _play(self, world: World, step: int) -> None:
         self.begin(world)
@@ -221,6 +229,16 @@ def test_a_rival_before_each_operation_of_the_contract(
     playground: Path, begin: Callable[[World], None], rival: Callable[[World], None]
 ) -> None:
     Case(begin, rival, kind=MEMORY).run(playground)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rival", [finishes, takes_over_and_stands])
+@pytest.mark.parametrize("name", ["moto", "ceph"])
+def test_a_rival_before_each_request_to_a_real_server(
+    playground: Path, request: pytest.FixtureRequest, name: str, rival: Callable[[World], None]
+) -> None:
+    server = request.getfixturevalue(f"{name}_server")
+    Case(replaced, rival, S3, server=server).run(playground)
 
 
 @pytest.mark.parametrize("kind", ONE_BY_ONE)

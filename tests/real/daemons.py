@@ -144,7 +144,7 @@ class Daemon:
     """One `posewatch run`, which may be started again after its end.
 
     Args:
-        folder: what it watches.
+        folder: what it watches; or the address of a bucket.
         home: where it keeps its things.
         name: tells it from the others.
         settings: those that differ from `write_settings`.
@@ -153,7 +153,7 @@ class Daemon:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | str,
         home: Home,
         name: str,
         settings: Settings | None = None,
@@ -359,7 +359,7 @@ class Fleet:
 
     def daemon(
         self,
-        folder: Path,
+        folder: Path | str,
         settings: Settings | None = None,
         *arguments: str,
         name: str = "",
@@ -456,7 +456,12 @@ def assert_whole(video: Path, frames: int | None = None) -> Receipt:
 def leftovers(folder: Path) -> list[str]:
     """Lock files and hidden files below a folder: what must not be there when all is done."""
     keys = [os.fspath(path.relative_to(folder)) for path in folder.rglob("*")]
-    return sorted(key for key in keys if is_hidden(key) or input_of_lock(key) is not None)
+    return sorted(filter(is_leftover, keys))
+
+
+def is_leftover(key: str) -> bool:
+    """Whether it is a lock or hidden."""
+    return is_hidden(key) or input_of_lock(key) is not None
 
 
 class Commits(FileSystemEventHandler):

@@ -35,7 +35,7 @@ SETTINGS: Settings = {"claims": {"ttl": 2.0, "max_attempts": 50}, "work": {"vide
 
 
 @pytest.mark.parametrize(
-    "seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 6))]
+    "seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 6))]
 )
 def test_three_daemons_one_killed_again_and_again_and_one_paused(
     folder: Path, fleet: Fleet, seed: int

@@ -144,7 +144,8 @@ memstore device bytes = 8589934592
 osd op num shards = 2
 osd class load list = *
 osd class default list = *
-rgw frontends = beast endpoint=127.0.0.1:{port}
+# without it, each small answer waits 40 ms for our kernel's delayed acknowledgement
+rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
 rgw enable usage log = false
 rgw enable ops log = false
 rgw thread pool size = 64

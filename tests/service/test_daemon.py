@@ -420,11 +420,12 @@ def test_what_may_not_be_written_holds_up_its_own_folder_only(
     assert house.daemon.readiness().checks[0].ok
 
 
+@pytest.mark.parametrize("error", [UnmountedError, UnavailableError])
 def test_a_scan_that_fails_is_tried_again_and_tells_when_it_works(
-    house: House, caplog: pytest.LogCaptureFixture
+    house: House, caplog: pytest.LogCaptureFixture, error: type[StorageError]
 ) -> None:
     house.turn()
-    house.inbox.put(UnmountedError("the folder is not there"))
+    house.inbox.put(error("the folder is not there"))
     house.turn()
     assert house.metric('posewatch_scans_total{outcome="failed"}') == 1
     assert house.metric("posewatch_folder_available") == 0

@@ -15,14 +15,15 @@ from posewatch.storage.posix import PosixStorage
 from posewatch.storage.s3 import S3Storage
 from posewatch.storage.s3_fence import is_bare
 from posewatch.storage.s3_memory import MemoryObjects
+from posewatch.storage.s3_objects import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from posewatch.storage.contract import Storage
     from posewatch.storage.s3_client import S3Client
-    from posewatch.storage.s3_objects import ObjectStore
+    from posewatch.storage.s3_objects import Body, Content, Found, ObjectStore
     from s3.servers import Server
 
 KINDS = ("posix", "memory", "faulty-posix", "faulty-memory", "s3", "faulty-s3")
@@ -104,6 +105,38 @@ class ServerHand:
 
     def delete(self, key: str) -> None:
         self._client.delete(key)
+
+
+class ServerBucket(HookedObjects):
+    """A part of a real bucket, that looks like a whole one of its own, with a hand in it."""
+
+    def __init__(self, client: S3Client) -> None:
+        super().__init__(client)
+        self._prefix = f"{secrets.token_hex(8)}/"
+        self._hand = ServerHand(client)
+
+    def put(self, key: str, body: Body, expected: str | None) -> str:
+        return super().put(self._prefix + key, body, expected)
+
+    def get(self, key: str, limit: int) -> Content | None:
+        return super().get(self._prefix + key, limit)
+
+    def pieces(self, key: str, etag: str, first: int, count: int) -> Iterator[bytes]:
+        return super().pieces(self._prefix + key, etag, first, count)
+
+    def head(self, key: str) -> Found | None:
+        return super().head(self._prefix + key)
+
+    def list(self, prefix: str, page: str | None = None) -> Page:
+        found = super().list(self._prefix + prefix, page)
+        begin = len(self._prefix)
+        return Page([o._replace(key=o.key[begin:]) for o in found.objects], found.following)
+
+    def delete(self, key: str) -> None:
+        super().delete(self._prefix + key)
+
+    def write(self, key: str, data: bytes) -> str:
+        return self._hand.write(self._prefix + key, data)
 
 
 def server_folder(server: Server) -> Folder:

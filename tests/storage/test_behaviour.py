@@ -15,7 +15,7 @@ from posewatch.base.errors import (
     FencedError,
     MissingError,
 )
-from posewatch.storage.contract import SMALL_FILE_LIMIT, Version, staging_key
+from posewatch.storage.contract import SMALL_FILE_LIMIT, Seen, Sighting, Version, staging_key
 from posewatch.storage.probe import probe
 from storage.folders import KINDS, SERVERS, Folder, make_folder, server_folder
 
@@ -78,6 +78,24 @@ def test_of_many_threads_that_create_one_file_one_wins(folder: Folder) -> None:
     for thread in threads:
         thread.join()
     assert sorted(winners) == list(range(20))
+
+
+def test_a_look_shows_the_content_and_its_version(folder: Folder) -> None:
+    version = folder.put(RECEIPT, b"old")
+    assert folder.storage.look(RECEIPT) == Seen(version, b"old")
+    version = folder.put(RECEIPT, b"newer")
+    assert folder.storage.look(RECEIPT) == Seen(version, b"newer")
+    folder.delete(RECEIPT)
+    for key in (RECEIPT, "nowhere/nothing", f"{VIDEO}/nothing"):
+        assert folder.storage.look(key) is None
+
+
+def test_a_fence_tells_only_of_what_stands_when_all_areas_are_closed(folder: Folder) -> None:
+    for tokens, receipt in (([], None), (["t1"], None), ([], b'{"outcome": "done"}'), (["t2"], 0)):
+        if receipt:
+            folder.put(RECEIPT, receipt)
+        told = folder.storage.fence(tokens, VIDEO)
+        assert told is None or told == Sighting(RECEIPT, folder.storage.look(RECEIPT))
 
 
 def test_reading_what_is_not_there(folder: Folder) -> None:
@@ -451,3 +469,12 @@ def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
 def test_every_storage_of_ours_can_be_shared(folder: Folder) -> None:
     probe(folder.storage)
     assert folder.listed() == {VIDEO}
+
+
+def test_where_tags_stay_a_listing_shows_what_was_told(folder: Folder) -> None:
+    area = folder.storage.stage("t1", VIDEO)
+    told = area.add(RESULT, b"poses")
+    assert area.publish(RESULT, None) == told
+    area.discard()
+    (listed,) = [e.version for e in folder.storage.scan(lambda _key: True) if e.key == RESULT]
+    assert listed == told

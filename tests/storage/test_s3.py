@@ -29,7 +29,7 @@ from posewatch.storage.s3 import KEY_LIMIT, REMEMBERED, S3Storage
 from posewatch.storage.s3_fence import CLOSED_LIMIT, Fence, fence_of, is_bare, stamped
 from posewatch.storage.s3_fetch import S3Fetch
 from posewatch.storage.s3_memory import PAGE, MemoryObjects
-from posewatch.storage.s3_sure import TRIES, MisconfiguredError, SureObjects, body_of
+from posewatch.storage.s3_sure import LONGEST, TRIES, MisconfiguredError, SureObjects, body_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,6 +128,40 @@ def test_only_so_many_files_are_remembered(scene: Scene) -> None:
     assert scene.requests() == ["get", "put"]
 
 
+@pytest.mark.parametrize("receipt", [None, b'{"posewatch": 1, "outcome": "failed"}'])
+def test_staging_costs_one_request_where_the_receipt_was_seen(
+    scene: Scene, receipt: bytes | None
+) -> None:
+    if receipt is not None:
+        scene.bucket.write(f"in/{RECEIPT}", receipt)
+    scene.storage.fence([], VIDEO)
+    scene.storage.look(RECEIPT)
+    assert scene.requests() == ["get", "get"]
+    scene.storage.stage("t1", VIDEO)
+    assert scene.requests() == ["put"]
+    scene.storage.stage("t2", VIDEO)  # what was seen before the first stamp is of no use
+    assert scene.requests() == ["get", "put"]
+
+
+def test_who_was_taken_over_since_it_saw_the_receipt_does_not_stage(scene: Scene) -> None:
+    scene.storage.look(RECEIPT)
+    scene.another().fence(["t1"], VIDEO)
+    scene.requests()
+    with pytest.raises(FencedError):
+        scene.storage.stage("t1", VIDEO)
+    assert scene.requests() == ["put", "head", "get"]
+
+
+def test_a_receipt_that_came_since_it_was_looked_at_is_not_overwritten(scene: Scene) -> None:
+    scene.storage.look(RECEIPT)
+    scene.bucket.write(f"in/{RECEIPT}", b'{"posewatch": 1, "outcome": "done"}')
+    area = scene.storage.stage("t1", VIDEO)
+    area.add(RECEIPT, b'{"posewatch": 1, "outcome": "failed"}')
+    with pytest.raises(ExistsError):
+        area.publish(RECEIPT, None)
+    assert b'"done"' in scene.content(RECEIPT)
+
+
 def test_publishing_a_first_result(scene: Scene) -> None:
     area = scene.storage.stage("t1", VIDEO)
     assert scene.requests() == ["get", "put"]
@@ -210,6 +244,30 @@ def test_other_requests_are_sent_again(scene: Scene, name: str) -> None:
     scene.fails(name, TRIES, after=False)
     with pytest.raises(UnavailableError):
         ask()
+
+
+@pytest.mark.parametrize("name", ["get", "head", "list", "delete", "put"])
+def test_a_server_that_never_answers_is_not_waited_for_five_times(scene: Scene, name: str) -> None:
+    silence = 20.0
+
+    def hang(operation: Operation) -> None:
+        if not operation.after:
+            scene.clock.advance(silence)
+            raise UnavailableError("no answer")
+
+    ask: dict[str, Callable[[], object]] = {
+        "get": lambda: scene.storage.read("a.lock"),
+        "head": lambda: scene.storage.stat("a.lock"),
+        "list": lambda: list(scene.storage.scan(lambda _key: True)),
+        "delete": lambda: scene.storage.sweep(".posewatch-probe-1"),
+        "put": lambda: scene.storage.create("a.lock", b"mine"),
+    }
+    scene.hook, begun = hang, scene.clock.monotonic()
+    with pytest.raises(UnavailableError):
+        ask[name]()
+    # A write that is not answered is looked for, too.
+    assert scene.requests() == (["put", "head", "head"] if name == "put" else [name] * 2)
+    assert scene.clock.monotonic() - begun < LONGEST + 2 * silence
 
 
 def test_a_wrong_setting_is_not_tried_again(scene: Scene) -> None:

@@ -211,7 +211,8 @@ def test_a_kernel_that_refuses_is_told_and_leaves_no_threads(
 def test_a_folder_that_is_replaced_is_followed(root: Path, tmp_path: Path) -> None:
     with Ears(root) as ears:
         root.rename(tmp_path / "away")
-        ears.writes.follow()  # it is not there now: nothing changes
+        with pytest.raises(UnavailableError, match="No such file"):
+            ears.writes.follow()  # it is not there now
         root.mkdir()
         ears.writes.follow()
         (root / "a.mp4").write_bytes(b"video")
@@ -220,6 +221,21 @@ def test_a_folder_that_is_replaced_is_followed(root: Path, tmp_path: Path) -> No
         ears.writes.follow(anew=True)
         (root / "b.mp4").write_bytes(b"video")
         ears.hears("b.mp4")
+
+
+def test_a_folder_that_was_away_is_listened_to_anew_though_it_looks_the_same(
+    root: Path, tmp_path: Path
+) -> None:
+    with Ears(root) as ears:
+        root.rename(tmp_path / "away")
+        with pytest.raises(UnavailableError):
+            ears.writes.follow()
+        (tmp_path / "away").rename(root)
+        # As when a file system is unmounted: the kernel forgets who listened.
+        ears.writes.close()
+        ears.writes.follow()
+        (root / "a.mp4").write_bytes(b"video")
+        ears.hears("a.mp4")
 
 
 def test_following_is_tried_again_after_the_kernel_refused(

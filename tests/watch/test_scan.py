@@ -262,3 +262,30 @@ def test_a_missing_file_is_the_only_error_that_means_nothing(folder: Folder) -> 
     folder.memory.put("a.mp4.lock", b"")
     folder.fail("read", "a.mp4.lock", MissingError("gone"))
     assert folder.reader.scan().locks == {}
+
+
+class Slow(MemoryStorage):
+    """One whose reading ends only when so many read at the same time."""
+
+    readers = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.together = threading.Barrier(4)
+
+    def read(self, key: str) -> bytes:
+        if key.endswith(".json"):
+            self.together.wait(10)
+        return super().read(key)
+
+
+def test_where_reading_takes_long_some_files_are_read_at_the_same_time() -> None:
+    storage = Slow()
+    keys = [f"{number}.posewatch.json" for number in range(8)]
+    for key in keys:
+        storage.put(key, b"damaged")
+    storage.put("a.mp4.lock", b"lock")
+    scan = FolderReader(storage, SUFFIXES, ManualClock()).scan()
+    assert [key for key, _version, _content in scan.receipts] == keys
+    assert scan.locks == {"a.mp4.lock": b"lock"}
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("reader")]

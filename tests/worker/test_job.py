@@ -208,6 +208,23 @@ def test_a_touched_video_whose_results_are_not_intact_is_done_again(scene: Scene
         assert scene.memory.read(RESULT) == b"poses of a video"
 
 
+def test_where_tags_tell_of_a_change_only_what_is_not_intact_is_done_again(scene: Scene) -> None:
+    scene.memory.tags_stay = True
+    scene.run()
+    before = scene.receipt()
+    version = scene.memory.put(RESULT, b"poses of a video")  # copied
+    assert scene.run().outcome is Outcome.DONE
+    assert scene.recipe.runs == 1
+    after = scene.receipt()
+    assert [result.tag for result in after.results] == [version.tag]
+    assert after.results[0].sha256 == before.results[0].sha256
+    assert scene.run().outcome is None
+    scene.memory.put(RESULT, b"poses of A VIDEO")
+    assert scene.run().outcome is Outcome.DONE
+    assert scene.recipe.runs == 2
+    assert scene.memory.read(RESULT) == b"poses of a video"
+
+
 # The claim
 
 

@@ -183,7 +183,7 @@ def test_a_receipt_that_vanishes_while_it_is_looked_at_is_none(scene: Scene) -> 
     scene.run()
 
     def hook(operation: Operation) -> None:
-        if (operation.name, operation.target) == ("read", RECEIPT) and not operation.after:
+        if (operation.name, operation.target) == ("look", RECEIPT) and not operation.after:
             scene.memory.delete(RECEIPT)
 
     scene.hook = hook

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from posewatch.catalog.listing import Listing
+    from posewatch.formats.receipt import InputRecord, ResultRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Catalog:
     _videos: dict[str, _Video] = field(default_factory=dict)
     _receipts: dict[str, ReceiptFacts] = field(default_factory=dict)
     _foreign: set[str] = field(default_factory=set)  # not ours, under names of receipts
-    _kept: dict[str, int] = field(default_factory=dict)  # sizes of receipts and results
+    _kept: dict[str, Version] = field(default_factory=dict)  # receipts and results
     _own: dict[str, float] = field(default_factory=dict)  # what of that we wrote, and when
     _rivals: dict[str, list[str]] = field(default_factory=dict)  # inputs that share a stem
     _held: dict[str, Held] = field(default_factory=dict)
@@ -127,9 +129,14 @@ class Catalog:
                 videos[key] = known
         self._videos = videos
         self._rivals = _rivals(videos)
-        kept = {key: version.size for key, version in listing.kept.items()}
+        # The objects that are known already: receipts refer to them, and there are many.
+        before = self._kept
+        kept = {
+            key: there if (there := before.get(key)) == version else version
+            for key, version in listing.kept.items()
+        }
         if hidden:
-            kept |= {k: s for k, s in self._kept.items() if k not in kept and k.startswith(hidden)}
+            kept |= {k: v for k, v in self._kept.items() if k not in kept and k.startswith(hidden)}
         self._own = {key: wrote for key, wrote in self._own.items() if wrote >= began}
         kept |= {key: self._kept[key] for key in self._own}
         self._kept = kept
@@ -163,23 +170,31 @@ class Catalog:
         if not isinstance(receipt, Receipt):
             self._receipts.pop(key, None)
             if receipt is not None:
-                self._kept[key] = version.size
+                self._kept[key] = version
                 self._foreign.add(key)
             return
         folder, _ = names.split(key)
         known = self._receipts.get(key)
         again = known is not None and known.version == version and known.redoable
-        self._kept[key] = version.size
+        self._kept[key] = version
         self._receipts[key] = ReceiptFacts(
             key=key,
             version=version,
             done=receipt.outcome == "done",
             input_name=receipt.input.name,
-            input_version=Version(receipt.input.size, receipt.input.tag),
-            recipe_hash=receipt.recipe.hash,
-            results=tuple((folder + r.name, r.size) for r in receipt.results),
+            input_version=self._shared(folder + receipt.input.name, receipt.input),
+            recipe_hash=sys.intern(receipt.recipe.hash),
+            results=tuple(
+                (folder + r.name, self._shared(folder + r.name, r)) for r in receipt.results
+            ),
             redoable=ours or again or self._scans == 0,
         )
+
+    def _shared(self, key: str, record: InputRecord | ResultRecord) -> Version:
+        """The version that a receipt tells of; the very object of the listing where it is that."""
+        version, video = Version(record.size, record.tag), self._videos.get(key)
+        there = video.version if video is not None else self._kept.get(key)
+        return there if there == version else version
 
     def settle_up(self, held: Mapping[str, Held], now: float) -> Counter[State]:
         """Judge every video after a listing; how many stand where.
@@ -298,7 +313,7 @@ class Catalog:
         self._note_receipt(key, version, receipt, ours=True)
         if isinstance(receipt, Receipt):
             folder, _ = names.split(key)
-            self._kept.update((folder + r.name, r.size) for r in receipt.results)
+            self._kept.update((folder + r.name, Version(r.size, r.tag)) for r in receipt.results)
             self._own |= dict.fromkeys((key, *(folder + r.name for r in receipt.results)), now)
 
     # What goes out
@@ -413,10 +428,17 @@ class Catalog:
             held=self._held.get(key),
             receipt=receipt,
             results_whole=receipt is not None
-            and all(self._kept.get(k) == size for k, size in receipt.results),
+            and all(self._is(key, version) for key, version in receipt.results),
             owner=owner,
         )
         return decide(view, self.rules, now)
+
+    def _is(self, key: str, version: Version) -> bool:
+        """Whether a result is there as its receipt has it."""
+        there = self._kept.get(key)
+        if there is None or there.size != version.size:
+            return False
+        return not self.rules.tags or there.tag == version.tag
 
 
 def _rivals(videos: Iterable[str]) -> dict[str, list[str]]:

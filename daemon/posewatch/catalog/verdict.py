@@ -50,12 +50,14 @@ class Rules:
         recipe_hash: the recipe that results are wanted of; None where any will do.
         settle: seconds that a file stays untouched after a local program closed it.
         scans: how many scans in a row must see the same version, where nobody saw it closed.
+        tags: whether the tag of a result must be that of its receipt, too; see `Storage.tags_stay`.
     """
 
     suffixes: tuple[str, ...]
     recipe_hash: str | None
     settle: float
     scans: int = 2
+    tags: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class ReceiptFacts:
         input_name: file name of its input.
         input_version: which content of the input it is about.
         recipe_hash: what was asked for.
-        results: key and size of each result.
+        results: key and version of each result.
         redoable: whether another recipe outdates it: it was there before this process, or before
             the recipe was changed, or it is this process's own. Two daemons with different recipes
             would otherwise redo each other's work for ever.
@@ -81,7 +83,7 @@ class ReceiptFacts:
     input_name: str
     input_version: Version
     recipe_hash: str
-    results: tuple[tuple[str, int], ...]
+    results: tuple[tuple[str, Version], ...]
     redoable: bool
 
 
@@ -96,7 +98,7 @@ class View:
         closed_at: when a local program closed it, if that was seen.
         held: who has a live claim on it.
         receipt: what the receipt says, if there is one.
-        results_whole: whether the files that the receipt names are there in the right size.
+        results_whole: whether the files that the receipt names are there as it has them.
         owner: whether the names of results and receipt are this input's to use.
     """
 

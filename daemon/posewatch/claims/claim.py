@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from posewatch.base.clock import Clock
-    from posewatch.storage.contract import Storage
+    from posewatch.storage.contract import Sighting, Storage
 
 BEATS_PER_TTL: Final = 6
 """How often a holder beats in the time after which others may take over."""
@@ -81,6 +81,8 @@ class Claim:
             input and recipe); all but this one died of it, or were killed.
         token: names this claim; for `Storage.stage`.
         interval: seconds between two beats.
+        sighting: what stood under the receipt's name when all earlier attempts were closed, where
+            the storage tells (see `Storage.fence`).
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Claim:
         self.tries = tries
         self.token = record.nonce
         self.interval = record.ttl / BEATS_PER_TTL
+        self.sighting: Sighting | None = None
         self._storage = storage
         self._clock = clock
         self._record = record
@@ -184,7 +187,7 @@ class Claim:
                     not ended
                     and all(self._remove(lower.lock, lower.content) for lower in self._lower)
                     and self._sweep()
-                    and self._remove(self._own, self._content)
+                    and self._remove_own()
                 )
             except StorageError as error:
                 self._trouble = error
@@ -201,7 +204,7 @@ class Claim:
         with self._lock:
             self._ended, ended = True, self._ended
             try:
-                return not ended and self._remove(self._own, self._content)
+                return not ended and self._remove_own()
             except StorageError as error:
                 self._trouble = error
                 return False
@@ -252,6 +255,17 @@ class Claim:
             if not same_claim(found, lower.content):
                 return Lost(Reason.REPLACED, f"{lower.lock!r} is another one")
         return None
+
+    def _remove_own(self) -> bool:
+        """As `_remove`; what is in it is known, unless a beat has failed."""
+        if self.lost is None:
+            try:
+                self._storage.remove(self._own, self._content)
+            except ChangedError:
+                pass
+            else:
+                return True
+        return self._remove(self._own, self._content)
 
     def _remove(self, lock: str, content: bytes) -> bool:
         """Remove a lock file, unless it is another claim's or we have paused for long."""

@@ -76,8 +76,9 @@ class Claims:
     def acquire(self, key: str, job: str) -> Claim | Busy:
         """Try to get the claim on an input.
 
-        Whoever gets it must read the receipt *after* this returned: the job may have been finished
-        in between. From then on `Claim.beat` is due every `Claim.interval`.
+        Whoever gets it must read the receipt *after* this returned, or take it from
+        `Claim.sighting`: the job may have been finished in between. From then on `Claim.beat` is
+        due every `Claim.interval`.
 
         Args:
             key: the input.
@@ -108,7 +109,8 @@ class Claims:
                 return Busy(higher)
             # From here on no older attempt can publish anything that it has staged.
             nonces = [nonce_of(seen.content) for seen in held]
-            self._storage.fence([nonce for nonce in nonces if nonce is not None], key)
+            tokens = [nonce for nonce in nonces if nonce is not None]
+            claim.sighting = self._storage.fence(tokens, key)
         except StorageError:
             claim.give_back()
             raise

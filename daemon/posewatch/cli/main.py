@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from posewatch import __version__, config
 from posewatch.base import logs
@@ -71,7 +72,7 @@ def run(
     folder: Annotated[
         str | None,
         typer.Argument(
-            metavar="[FOLDER]",
+            metavar="FOLDER",
             help="The folder to watch, or s3://BUCKET/PREFIX.",
             show_default=False,
         ),
@@ -180,7 +181,7 @@ def doctor(
     folder: Annotated[
         str | None,
         typer.Argument(
-            metavar="[FOLDER]",
+            metavar="FOLDER",
             help="The folder, or s3://BUCKET/PREFIX.",
             show_default=False,
         ),
@@ -251,6 +252,7 @@ def _complain(error: PosewatchError) -> None:
         return
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print("[bold red]error:[/] ", end="")
-    console.print(tables.shown(error.message), markup=False)
+    # Not as a str: rich would make an emoji of `KEY:KEY:SECRET`.
+    console.print(Text(tables.shown(error.message)))
     if error.hint:
-        console.print(tables.shown(error.hint), markup=False)
+        console.print(Text(tables.shown(error.hint)))

@@ -127,7 +127,7 @@ class Daemon:
         self._runner = runner
         self._inbox = inbox
         self._until_idle = until_idle
-        self._catalog = Catalog(_rules(settings, runner))
+        self._catalog = Catalog(_rules(settings, runner, parts.storage))
         self._troubles = Troubles(parts.clock, parts.metrics)
         self._sweeper = Sweeper(parts.storage)
         self._pace = Pace()
@@ -247,6 +247,7 @@ class Daemon:
                 self._scanning = self._fresh = False
                 self._next_scan = now + self._interval()
                 self._parts.metrics.scans[Success.FAILED].inc()
+                self._parts.metrics.folder_available.set(0)
                 self._troubles.note(message)
             case Ask.STOP:
                 self._take_stop(now)
@@ -371,7 +372,7 @@ class Daemon:
         except PosewatchError:
             log.exception("the settings stay as they were")
         else:
-            self._catalog.change_rules(_rules(self._settings, self._runner))
+            self._catalog.change_rules(_rules(self._settings, self._runner, self._parts.storage))
             self._next_scan = min(self._next_scan, self._parts.clock.monotonic() + self._interval())
             log.info("the settings were read again")
         self._parts.notifier.ready()
@@ -454,9 +455,10 @@ class Daemon:
         return sum(given_up(key) and has(key) for key in self._catalog.open_keys())
 
 
-def _rules(settings: Settings, runner: Runner) -> Rules:
+def _rules(settings: Settings, runner: Runner, storage: Storage) -> Rules:
     return Rules(
         suffixes=settings.watch.suffixes,
         recipe_hash=runner.recipe.id.hash,
         settle=settings.watch.settle,
+        tags=storage.tags_stay,
     )

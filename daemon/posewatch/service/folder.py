@@ -95,6 +95,7 @@ def find(settings: FolderSettings, given: str | None, environ: Mapping[str, str]
     elif mounted is None:
         return Watched(name, path, backing)
     elif not mounted.bucket:
+        _check_alive(path, mounted.program)
         raise SettingsError(
             f"{name} is a bucket that {mounted.program} shows, and which one cannot be found out",
             hint='Name it: [folder] bucket = "s3://BUCKET/PREFIX", with what its keys begin with '
@@ -154,7 +155,7 @@ def open_safely(
     if not (settings.single_writer or settings.share):
         s3_probe.check_safe(promises, watched.name)
     store = LoneObjects(client) if promises.unsafe else client
-    return S3Storage(store, prefix, clock, names.receipt_key)
+    return S3Storage(store, prefix, clock, names.receipt_key, md5=promises.md5)
 
 
 def share_of(settings: FolderSettings) -> Share:
@@ -188,6 +189,17 @@ def _place(
         profile=settings.profile or told.profile or None,
     )
     return replace(place, credentials=_credentials(settings, place.bucket, environ, told))
+
+
+def _check_alive(path: Path, program: str) -> None:
+    """Tell a mount whose program has died, and which tells nothing any more, from an odd one."""
+    try:
+        path.stat()
+    except OSError as error:
+        raise SettingsError(
+            f"{path} is a mount of {program} that does not answer: {error.strerror}",
+            hint=f"Unmount it (fusermount -u {path}), and mount it again",
+        ) from error
 
 
 def _credentials(

@@ -110,7 +110,8 @@ def folder_status(
     receipts = {key: content for key, _, content in scan.receipts if isinstance(content, Receipt)}
     holders = _holders(scan)
     # No recipe is wanted here, so none of them is outdated.
-    catalog = Catalog(Rules(suffixes, recipe_hash=None, settle=0.0, scans=1))
+    rules = Rules(suffixes, recipe_hash=None, settle=0.0, scans=1, tags=storage.tags_stay)
+    catalog = Catalog(rules)
     now = clock.monotonic()
     catalog.scanned(scan.listing, now)
     for key, version, content in scan.receipts:

@@ -67,6 +67,32 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A small file at one moment.
+
+    Attributes:
+        version: of it.
+        data: its content, as `Storage.read` gives it.
+    """
+
+    version: Version
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What stood somewhere at one moment.
+
+    Attributes:
+        key: where.
+        seen: the file; None where there was none.
+    """
+
+    key: str
+    seen: Seen | None
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """Something that a listing left out, though it may hold inputs.
 
@@ -134,6 +160,17 @@ class Staging(Protocol):
 class Storage(Protocol):
     """The watched folder. Safe to use from several threads."""
 
+    @property
+    def tags_stay(self) -> bool:
+        """Whether a published file has the tag that `Staging.add` told until it is changed.
+
+        Times do not stay: who copies a folder loses them.
+        """
+
+    @property
+    def readers(self) -> int:
+        """How many small files are worth reading at the same time."""
+
     def scan(
         self,
         wants_version: Callable[[str], bool],
@@ -172,6 +209,9 @@ class Storage(Protocol):
         Raises:
             MissingError: there is none.
         """
+
+    def look(self, key: str) -> Seen | None:
+        """A small file with its version, or None; not dearer than `stat` and `read` together."""
 
     def create(self, key: str, data: bytes) -> None:
         """Create a small file, atomically and with its content; only one client can win.
@@ -226,12 +266,16 @@ class Storage(Protocol):
             ExistsError: (buckets) a file of another program has the name of the receipt.
         """
 
-    def fence(self, tokens: Iterable[str], beside: str) -> None:
+    def fence(self, tokens: Iterable[str], beside: str) -> Sighting | None:
         """Close the staging areas of all older attempts at one input.
 
         When this returns, nothing that had been staged for this input, by whomever, and was not yet
         published, ever will be; and nobody can open an area for one of `tokens` any more, until
         `sweep(staging_key(beside))`.
+
+        Returns:
+            What stood under the name of the receipt when all areas were closed, where a storage had
+            to look at it for that; else None.
         """
 
     def sweep(self, key: str) -> None:

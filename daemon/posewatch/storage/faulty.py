@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from posewatch.storage.contract import Entry, Skipped, Staging, Storage, Version
+    from posewatch.storage.contract import Entry, Seen, Sighting, Skipped, Staging, Storage, Version
     from posewatch.storage.s3_objects import Body, Content, Found, ObjectStore, Page
 
 
@@ -60,6 +60,16 @@ class FaultyStorage:
         self.inner = inner
         self.hook = hook
 
+    @property
+    def tags_stay(self) -> bool:
+        """See `Storage`."""
+        return self.inner.tags_stay
+
+    @property
+    def readers(self) -> int:
+        """See `Storage`."""
+        return self.inner.readers
+
     def scan(
         self,
         wants_version: Callable[[str], bool],
@@ -78,6 +88,11 @@ class FaultyStorage:
         """See `Storage`."""
         with _hooked(self.hook, "read", key):
             return self.inner.read(key)
+
+    def look(self, key: str) -> Seen | None:
+        """See `Storage`."""
+        with _hooked(self.hook, "look", key):
+            return self.inner.look(key)
 
     def create(self, key: str, data: bytes) -> None:
         """See `Storage`."""
@@ -104,10 +119,10 @@ class FaultyStorage:
         with _hooked(self.hook, "stage", beside):
             return FaultyStaging(self.inner.stage(token, beside), self.hook)
 
-    def fence(self, tokens: Iterable[str], beside: str) -> None:
+    def fence(self, tokens: Iterable[str], beside: str) -> Sighting | None:
         """See `Storage`."""
         with _hooked(self.hook, "fence", beside):
-            self.inner.fence(tokens, beside)
+            return self.inner.fence(tokens, beside)
 
     def sweep(self, key: str) -> None:
         """See `Storage`."""

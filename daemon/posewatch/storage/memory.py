@@ -20,6 +20,7 @@ from posewatch.storage.contract import (
     HIDDEN_PREFIX,
     SMALL_FILE_LIMIT,
     Entry,
+    Seen,
     Skipped,
     Version,
     is_hidden,
@@ -76,6 +77,9 @@ class _Folder:
 class MemoryStorage:
     """See `Storage`. Directories exist as long as something is in them."""
 
+    readers = 1
+    tags_stay = False
+
     def __init__(self) -> None:
         self._folder = _Folder()
         self._lock = self._folder.lock
@@ -122,6 +126,13 @@ class MemoryStorage:
         """See `Storage`."""
         with self._lock:
             return self._file(key).data[:SMALL_FILE_LIMIT]
+
+    def look(self, key: str) -> Seen | None:
+        """See `Storage`."""
+        with self._lock:
+            self._folder.check()
+            file = self._folder.files.get(key)
+            return Seen(file.version, self.read(key)) if file is not None else None
 
     def create(self, key: str, data: bytes) -> None:
         """See `Storage`."""

@@ -27,6 +27,7 @@ from posewatch.storage.contract import (
     HIDDEN_PREFIX,
     SMALL_FILE_LIMIT,
     Entry,
+    Seen,
     Skipped,
     Version,
     is_hidden,
@@ -67,6 +68,9 @@ class PosixStorage:
         SettingsError: there is no such folder.
         StorageError: it cannot be opened.
     """
+
+    readers = 1
+    tags_stay = False
 
     def __init__(self, root: Path, files: Files | None = None) -> None:
         self._files = files or Files()
@@ -118,6 +122,16 @@ class PosixStorage:
     def _read(self, path: str) -> bytes:
         with opened(self._files, path, READ_FLAGS) as fd:
             return self._read_small(fd, path)[:SMALL_FILE_LIMIT]
+
+    def look(self, key: str) -> Seen | None:
+        """See `Storage`."""
+        entry = self.stat(key)
+        if entry is None or entry.version is None:
+            return None
+        try:
+            return Seen(entry.version, self.read(key))
+        except MissingError:
+            return None
 
     def create(self, key: str, data: bytes) -> None:
         """See `Storage`."""

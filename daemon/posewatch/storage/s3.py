@@ -22,11 +22,13 @@ from posewatch.storage.contract import (
     SMALL_FILE_LIMIT,
     STAGING_PREFIX,
     Entry,
+    Seen,
+    Sighting,
     Skipped,
     Version,
     is_hidden,
 )
-from posewatch.storage.s3_fence import close_areas, open_area
+from posewatch.storage.s3_fence import Sight, close_areas, look, open_area
 from posewatch.storage.s3_fetch import S3Fetch, discard
 from posewatch.storage.s3_scan import S3Scan
 from posewatch.storage.s3_staging import S3Staging
@@ -43,7 +45,8 @@ KEY_LIMIT: Final = 1024
 """Bytes in the key of an object, as S3 has it."""
 
 REMEMBERED: Final = 1024
-"""Small files whose ETag is remembered, so that a beat costs one request: one for each claim."""
+"""Small files whose ETag is remembered, so that a beat costs one request: one for each claim. As
+many receipts are remembered as they were last seen, so that staging costs one."""
 
 
 class S3Storage:
@@ -54,15 +57,26 @@ class S3Storage:
         prefix: how all keys of the folder begin: empty, or with a `/` at its end.
         clock: the time.
         commit_key: the key of an input's receipt: it is what the fence of an input is made of.
+        md5: whether ETags are what the probe found them to be in most buckets.
     """
 
+    readers = 16  # each takes a round trip
+
     def __init__(
-        self, store: ObjectStore, prefix: str, clock: Clock, commit_key: Callable[[str], str]
+        self,
+        store: ObjectStore,
+        prefix: str,
+        clock: Clock,
+        commit_key: Callable[[str], str],
+        *,
+        md5: bool = True,
     ) -> None:
+        self.tags_stay = md5
         self._objects = SureObjects(store, clock)
         self._prefix = prefix
         self._commit_key = commit_key
         self._written: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
+        self._sights: OrderedDict[str, Sight] = OrderedDict()
         self._tokens: set[str] = set()
         self._hidden_folders: set[str] = set()
         self._lock = threading.Lock()
@@ -88,6 +102,12 @@ class S3Storage:
         if content is None:
             raise MissingError(f"there is no {key!r}")
         return content.data
+
+    def look(self, key: str) -> Seen | None:
+        """See `Storage`. Costs one request."""
+        sight = look(self._objects, self._path(key))
+        self._keep(key, sight)
+        return _seen(sight)
 
     def create(self, key: str, data: bytes) -> None:
         """See `Storage`."""
@@ -142,7 +162,10 @@ class S3Storage:
                 raise FencedError(f"the results of {beside!r} are being staged already")
             self._tokens.add(token)
         try:
-            before, stamp = open_area(self._objects, self._path(commit), token, beside)
+            with self._lock:
+                last = self._sights.pop(commit, None)
+            path = self._path(commit)
+            before, stamp = open_area(self._objects, path, token, beside, last)
         except BaseException:
             self._tokens.discard(token)
             raise
@@ -152,13 +175,16 @@ class S3Storage:
             commit=commit,
             token=token,
             before=before,
-            stamp=stamp,
+            stamp=stamp.version.tag if stamp.version is not None else "",
             end=lambda: self._tokens.discard(token),
         )
 
-    def fence(self, tokens: Iterable[str], beside: str) -> None:
-        """See `Storage`."""
-        close_areas(self._objects, self._path(self._commit_key(beside)), tokens, beside)
+    def fence(self, tokens: Iterable[str], beside: str) -> Sighting:
+        """See `Storage`. Costs one request, and one more where there is something to close."""
+        commit = self._commit_key(beside)
+        sight = close_areas(self._objects, self._path(commit), tokens, beside)
+        self._keep(commit, sight)
+        return Sighting(commit, _seen(sight))
 
     def sweep(self, key: str) -> None:
         """See `Storage`.
@@ -211,6 +237,13 @@ class S3Storage:
         if entry.version != version:
             raise ChangedError(f"{key!r} was changed")
 
+    def _keep(self, key: str, sight: Sight) -> None:
+        with self._lock:
+            self._sights[key] = sight
+            self._sights.move_to_end(key)
+            if len(self._sights) > REMEMBERED:
+                self._sights.popitem(last=False)
+
     def _remember(self, key: str, data: bytes, etag: str) -> None:
         with self._lock:
             self._written[key] = (data, etag)
@@ -222,3 +255,9 @@ class S3Storage:
         with self._lock:
             known = self._written.pop(key, None)
         return known[1] if known is not None and known[0] == data else None
+
+
+def _seen(sight: Sight) -> Seen | None:
+    if sight.version is None or sight.data is None:
+        return None
+    return Seen(sight.version, sight.data)

@@ -42,8 +42,8 @@ class Meaning:
 
 
 _KEY_HINT: Final = (
-    "Check the access key and its secret ([folder] credentials, AWS_ACCESS_KEY_ID and "
-    "AWS_SECRET_ACCESS_KEY, ~/.aws/credentials, or the passwd file of s3fs)"
+    "Check the access key and its secret: [folder] passwd_file or profile, AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY, ~/.aws/credentials, or the passwd file of s3fs"
 )
 _UNKNOWN_KEY: Final = Meaning(
     MisconfiguredError, "the server does not know this access key", _KEY_HINT

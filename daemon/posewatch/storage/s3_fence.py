@@ -134,7 +134,9 @@ def look(objects: SureObjects, key: str) -> Sight:
     return Sight(there.data, version, fence_of(there.data))
 
 
-def open_area(objects: SureObjects, key: str, token: str, beside: str) -> tuple[Sight, str]:
+def open_area(
+    objects: SureObjects, key: str, token: str, beside: str, last: Sight | None = None
+) -> tuple[Sight, Sight]:
     """Stamp the receipt for one attempt.
 
     Args:
@@ -142,9 +144,11 @@ def open_area(objects: SureObjects, key: str, token: str, beside: str) -> tuple[
         key: of the receipt.
         token: of the attempt.
         beside: the input.
+        last: what stood there a moment ago, if that is known. It is tried first: the condition of
+            the write tells whether it still stands there.
 
     Returns:
-        What stood there before, and the ETag of the stamp.
+        What stood there before, and the stamp.
 
     Raises:
         FencedError: the attempt was taken over.
@@ -153,18 +157,18 @@ def open_area(objects: SureObjects, key: str, token: str, beside: str) -> tuple[
     for _ in range(TRIES):
         # Not written at a venture: a server that ignores conditions, which a single writer may
         # use, would drop the receipt that stands.
-        sight = look(objects, key)
+        sight, last = last or look(objects, key), None
         if token in sight.fence.closed:
             raise FencedError(f"the work on {beside!r} was taken over")
         if is_foreign(sight.data):
             raise ExistsError(f"another program's file stands at {key!r}")
-        etag = _stamp(objects, key, sight, Fence(token, beside, sight.fence.closed))
-        if etag is not None:
-            return sight, etag
+        stamp = _stamp(objects, key, sight, Fence(token, beside, sight.fence.closed))
+        if stamp is not None:
+            return sight, stamp
     raise UnavailableError(f"could not stage results of {beside!r}: its receipt keeps changing")
 
 
-def close_areas(objects: SureObjects, key: str, tokens: Iterable[str], beside: str) -> None:
+def close_areas(objects: SureObjects, key: str, tokens: Iterable[str], beside: str) -> Sight:
     """Make sure that no attempt that has stamped the receipt so far, or one of `tokens`, commits.
 
     Args:
@@ -172,27 +176,33 @@ def close_areas(objects: SureObjects, key: str, tokens: Iterable[str], beside: s
         key: of the receipt.
         tokens: of attempts that may not have stamped it yet.
         beside: the input.
+
+    Returns:
+        What stood there when all were closed.
     """
     wanted = tuple(tokens)
     for _ in range(TRIES):
         sight = look(objects, key)
         if is_foreign(sight.data):  # no older attempt can have found less
-            return
+            return sight
         fence = sight.fence
         stamper = (fence.token,) if fence.token is not None and fence.beside == beside else ()
         closing = [t for t in (*wanted, *stamper) if t not in fence.closed]
         if not closing:
-            return
+            return sight
         closed = Fence(closed=tuple(dict.fromkeys((*fence.closed, *closing))))
-        if _stamp(objects, key, sight, closed) is not None:
-            return
+        stamp = _stamp(objects, key, sight, closed)
+        if stamp is not None:
+            return stamp
     raise UnavailableError(f"could not take over {beside!r}: its receipt keeps changing")
 
 
-def _stamp(objects: SureObjects, key: str, sight: Sight, fence: Fence) -> str | None:
+def _stamp(objects: SureObjects, key: str, sight: Sight, fence: Fence) -> Sight | None:
     """Write a stamp over what was seen; None when that is not there any more."""
-    body = body_of(stamped(sight.data, fence))
+    data = stamped(sight.data, fence)
+    expected = sight.version.tag if sight.version is not None else None
     try:
-        return objects.put(key, body, sight.version.tag if sight.version is not None else None)
+        etag = objects.put(key, body_of(data), expected)
     except (ChangedError, ExistsError):
         return None
+    return Sight(data, Version(len(data), etag), fence_of(data))

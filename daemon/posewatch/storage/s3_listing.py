@@ -56,4 +56,5 @@ def _text(item: ET.Element, name: str) -> str:
 
 
 def _decoded(key: str) -> str:
-    return unquote_plus(key) if "%" in key or "+" in key else key
+    plain = key.replace("%2F", "/")  # Ceph's way; few names have anything else in them
+    return unquote_plus(key) if "%" in plain or "+" in plain else plain

@@ -31,6 +31,10 @@ TRIES: Final = 5
 """How often a request is sent before its failure is told: enough for a server that asks to slow
 down, or one that is restarted, and few enough for a beat not to be late by much."""
 
+LONGEST: Final = 30.0
+"""Seconds after which a failure is told, after however few tries: from a server that accepts
+everything and answers nothing, a try takes as long as a connection may be silent, which is 20 s."""
+
 PATIENCE: Final = Backoff(first=0.1, limit=2.0)
 """The waits between them: 1.5 s together on average."""
 
@@ -57,6 +61,31 @@ def body_of(source: bytes | Path) -> Body:
     return Body(source, size, digest.digest(), secrets.token_hex(16))
 
 
+class Tries(Retries):
+    """Counts the failures of one thing, and knows when that was enough.
+
+    Args:
+        clock: the time.
+        random: where the jitter comes from.
+    """
+
+    def __init__(self, clock: Clock, random: Random) -> None:
+        super().__init__(PATIENCE, random)
+        self._clock = clock
+        self._began = clock.monotonic()
+
+    def succeeded(self) -> None:
+        """Begin again."""
+        super().succeeded()
+        self._began = self._clock.monotonic()
+
+    @property
+    def enough(self) -> bool:
+        """Whether to give up."""
+        late = self._clock.monotonic() >= self._began + LONGEST
+        return late or self.failures >= TRIES
+
+
 class SureObjects:
     """Sends requests to one bucket, and tries again what failed. Safe to use from several threads.
 
@@ -70,18 +99,18 @@ class SureObjects:
         self._clock = clock
         self._random = Random()  # noqa: S311 -- only jitter
 
-    def retries(self) -> Retries:
-        """Counts the failures of one thing."""
-        return Retries(PATIENCE, self._random)
+    def retries(self) -> Tries:
+        """Counts the failures of one thing, which begins now."""
+        return Tries(self._clock, self._random)
 
-    def pause(self, retries: Retries, error: StorageError) -> None:
+    def pause(self, retries: Tries, error: StorageError) -> None:
         """Wait before another try.
 
         Raises:
             StorageError: `error`, when that was enough.
         """
         wait = retries.failed()
-        if isinstance(error, MisconfiguredError) or retries.failures >= TRIES:
+        if isinstance(error, MisconfiguredError) or retries.enough:
             raise error
         self._clock.wait(threading.Event(), wait)
 

@@ -85,12 +85,18 @@ class LocalWrites(FileSystemEventHandler):
             anew: also if it looks the same: it had been unmounted, and all watches went with it.
 
         Raises:
-            UnavailableError: as for the constructor; there will be no hints until a later call.
+            UnavailableError: it is not there now, or as for the constructor; there will be no hints
+                until a later call.
         """
         try:
             same = self._look() == self._identity
-        except OSError:  # not there now; the next scan says so
-            return
+        except OSError as error:
+            # What comes back may look the same, and all watches went with what it was.
+            self._identity = (-1, -1)
+            raise UnavailableError(
+                f"the kernel gives no notice of local writes: {self._root}: {error.strerror}",
+                hint="Mount it again",
+            ) from error
         if anew or not same:
             self.close()
             self._listen()

@@ -2,14 +2,16 @@
 
 Threads: one thread makes scans, one at a time, each when `request` asks for it; it hands the
 result, or the error, to `deliver`, which must only pass it on. It remembers which receipts it has
-read, so that each is read once for each of its versions. The thread ends with `close`, after the
-scan that it is in. A large folder on a slow mount takes minutes to scan; local writes are claimed
-meanwhile.
+read, so that each is read once for each of its versions. Where reading takes a round trip, some
+threads read small files at the same time, and end with the scan. The scanner's thread ends with
+`close`, after the scan that it is in. A large folder on a slow mount takes minutes to scan; local
+writes are claimed meanwhile.
 """
 
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from posewatch.formats import names, receipt
 from posewatch.storage.contract import Skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from posewatch.base.clock import Clock
     from posewatch.formats.receipt import Foreign, Receipt
@@ -102,10 +104,7 @@ class FolderReader:
         scan.files = count
         read = self._read_receipts(scan)
         scan.listed = self._clock.monotonic()
-        for key in scan.listing.locks:
-            content = self._content(key, scan)
-            if content is not None:
-                scan.locks[key] = content
+        scan.locks.update(self._contents(scan.listing.locks, scan))
         scan.ended = self._clock.monotonic()
         self._read = read  # only now: of a scan that fails, nobody hears what it has read
         return scan
@@ -115,18 +114,33 @@ class FolderReader:
 
     def _read_receipts(self, scan: Scan) -> dict[str, Version]:
         """Read what is new; which receipts, in which versions, are known then."""
-        read: dict[str, Version] = {}
-        for key, version in scan.listing.kept.items():
-            if not names.is_receipt(key):
-                continue
-            if self._read.get(key) != version:
-                self._alive()
-                content = self._content(key, scan)
-                if content is None:
-                    continue
-                scan.receipts.append((key, version, receipt.decode(content)))
-            read[key] = version
+        there = {k: v for k, v in scan.listing.kept.items() if names.is_receipt(k)}
+        # The known objects, not their equals: the catalog has them, too.
+        read = {k: known for k, version in there.items() if (known := self._read.get(k)) == version}
+        for key, content in self._contents([key for key in there if key not in read], scan):
+            scan.receipts.append((key, there[key], receipt.decode(content)))
+            read[key] = there[key]
         return read
+
+    def _contents(self, keys: Sequence[str], scan: Scan) -> Iterator[tuple[str, bytes]]:
+        """Small files, but for those that are not there any more, or may not be read."""
+        if self._storage.readers == 1 or len(keys) < 2:
+            contents: Iterator[bytes | None] = (self._content(key, scan) for key in keys)
+            yield from self._there(keys, contents)
+            return
+        pool = ThreadPoolExecutor(self._storage.readers, thread_name_prefix="reader")
+        try:
+            yield from self._there(keys, pool.map(lambda key: self._content(key, scan), keys))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _there(
+        self, keys: Sequence[str], contents: Iterator[bytes | None]
+    ) -> Iterator[tuple[str, bytes]]:
+        for key, content in zip(keys, contents, strict=True):
+            self._alive()
+            if content is not None:
+                yield key, content
 
     def _content(self, key: str, scan: Scan) -> bytes | None:
         """A small file, unless it has vanished since it was listed, or may not be read."""

@@ -103,7 +103,7 @@ class Attempt:
             MissingError, ChangedError: the video is gone, or another one.
             StorageError: the folder fails.
         """
-        done = self._publisher.standing()
+        done = self._publisher.standing(self.claim.sighting)
         if done is not None and self._settled(done):
             self._runner.metrics.claims[ClaimOutcome.ALREADY_DONE].inc()
             self.log.debug("done already")
@@ -127,8 +127,8 @@ class Attempt:
             ) as folder:
                 copy = self._fetch(folder)
                 old = done.ours if done is not None else None
-                if old is not None and self._only_touched(old, folder):
-                    return self._renewed(old)
+                if old is not None and (same := self._only_touched(old, folder)) is not None:
+                    return self._renewed(old, same)
                 made = self._make(copy, folder)
                 results = {
                     names.stem(self.job.key) + suffix: path for suffix, path in made.results.items()
@@ -192,21 +192,26 @@ class Attempt:
         self._spent(Stage.FETCH, time.perf_counter() - begun)
         return copy
 
-    def _only_touched(self, old: Receipt, folder: Path) -> bool:
-        """Whether a receipt is right but for the version: copying a folder changes its times."""
-        return (
+    def _only_touched(self, old: Receipt, folder: Path) -> tuple[ResultRecord, ...] | None:
+        """The results of a receipt that is right but for versions, which copying may change."""
+        right = (
             old.outcome == "done"
             and old.input.name == names.split(self.job.key)[1]
             and old.input.sha256 == self._sha256
             and old.recipe.hash == self._runner.recipe.id.hash
-            and self._publisher.intact(old, folder)
         )
+        return self._publisher.intact(old, folder) if right else None
 
-    def _renewed(self, old: Receipt) -> Ending:
-        """A receipt with the same results for the new version."""
-        fresh = self._receipt(())
+    def _renewed(self, old: Receipt, results: tuple[ResultRecord, ...]) -> Ending:
+        """A receipt with the same results for the versions of now."""
+        fresh = self._receipt(results)
         renewed = old.model_copy(
-            update={"input": fresh.input, "attempt": fresh.attempt, "nonce": fresh.nonce}
+            update={
+                "input": fresh.input,
+                "attempt": fresh.attempt,
+                "nonce": fresh.nonce,
+                "results": fresh.results,
+            }
         )
         standing = self._publish({}, lambda _records: renewed)
         self.log.info("only its time was changed; the results stand")

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from posewatch.base.clock import Clock
     from posewatch.claims.claim import Claim
-    from posewatch.storage.contract import Storage
+    from posewatch.storage.contract import Sighting, Storage
     from posewatch.worker.cancel import Cancellation
 
 PASSING = (FullError, ReadOnlyError, DeniedError, UnavailableError, UnmountedError)
@@ -106,16 +106,20 @@ class Publisher:
     troubled: Callable[[StorageError | None], None]
     suffixes: tuple[str, ...] = ()
 
-    def standing(self) -> Standing | None:
-        """What stands at the receipt's name now."""
-        entry = self.storage.stat(self.receipt_key)
-        if entry is None or entry.version is None:
+    def standing(self, sighting: Sighting | None = None) -> Standing | None:
+        """What stands at the receipt's name.
+
+        Args:
+            sighting: what stood there, or elsewhere, at a moment that is recent enough; None for
+                what stands there now.
+        """
+        if sighting is not None and sighting.key == self.receipt_key:
+            seen = sighting.seen
+        else:
+            seen = self.storage.look(self.receipt_key)
+        if seen is None:
             return None
-        try:
-            content = self.storage.read(self.receipt_key)
-        except MissingError:
-            return None
-        return Standing(self.receipt_key, entry.version, receipt.decode(content))
+        return Standing(self.receipt_key, seen.version, receipt.decode(seen.data))
 
     def settles(self, standing: Standing, version: Version, recipe_hash: str) -> bool:
         """Whether a receipt leaves nothing to do for a version of the input and a recipe.
@@ -143,33 +147,38 @@ class Publisher:
         )
 
     def _whole(self, found: Receipt) -> bool:
-        """Whether the results that a receipt names are there, in the right size."""
+        """Whether the results that a receipt names are there as it has them."""
         for result in found.results:
             entry = self.storage.stat(names.split(self.input_key)[0] + result.name)
             if entry is None or entry.version is None or entry.version.size != result.size:
                 return False
+            if self.storage.tags_stay and entry.version.tag != result.tag:
+                return False
         return True
 
-    def intact(self, found: Receipt, folder: Path) -> bool:
-        """Whether the results that a receipt names are there with their very digests.
+    def intact(self, found: Receipt, folder: Path) -> tuple[ResultRecord, ...] | None:
+        """The results that a receipt names, if they are there with their very digests.
+
+        Their tags are those of now: copying a folder changes them.
 
         Args:
             found: the receipt.
             folder: a local one, for copies.
         """
-        copy = folder / "found"
+        copy, records = folder / "found", []
         for result in found.results:
             key = names.split(self.input_key)[0] + result.name
             entry = self.storage.stat(key)
             if entry is None or entry.version is None or entry.version.size != result.size:
-                return False
+                return None
             try:
                 digest = self.storage.fetch(key, entry.version, copy, lambda _bytes: None)
             except (MissingError, ChangedError, DeniedError):
-                return False
+                return None
             if digest != result.sha256:
-                return False
-        return True
+                return None
+            records.append(result.model_copy(update={"tag": entry.version.tag}))
+        return tuple(records)
 
     def publish(
         self,
