@@ -42,6 +42,10 @@ SOFTWARE: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 _CPU = "CPUExecutionProvider"
 
+_SLOW_FRAMES = 2
+"""Frames worked on between two looks at whether to stop, where one takes seconds: YOLOX-L and
+DWPose-L take 1.7 s of a core. A CPU gains nothing from more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -94,7 +98,10 @@ class Opening:
             # One copy of the networks, fed by all videos in flight.
             engine = stack.enter_context(BatchingEngine(onnx, max_batch=work.batch))
         software = {name: version_of(*packages) for name, packages in SOFTWARE.items()}
-        loaded = Loaded(model.digests, software, onnx.provider, work.batch)
+        batch = work.batch
+        if onnx.provider == _CPU and isinstance(card, TopDownCard):
+            batch = min(batch, _SLOW_FRAMES)
+        loaded = Loaded(model.digests, software, onnx.provider, batch)
         recipe = _recipe(card, engine, loaded)
         return Opened(card.name, loaded, onnx.fallback, recipe)
 
