@@ -43,6 +43,14 @@ class PoseMode(StrEnum):
     TRACKING = "tracking"
 
 
+class SignerRule(StrEnum):
+    """Who is followed, of several people."""
+
+    LARGEST = "largest"
+    CENTRAL = "central"
+    FIRST = "first"
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(
         frozen=True,
@@ -161,6 +169,9 @@ class RecipeSettings(_Section):
     mode: Annotated[PoseMode, Field(strict=False)] = PoseMode.STATIC
     """Of `mediapipe`: `static` is what published datasets used; `tracking` is faster and
     smoother."""
+    signer: Annotated[SignerRule, Field(strict=False)] = SignerRule.LARGEST
+    """Of `dwpose`, who is followed where several people are: the `largest`, the most `central`, or
+    the `first`, of whom the detector is most sure."""
 
 
 class DecodeSettings(_Section):

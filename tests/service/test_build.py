@@ -511,7 +511,9 @@ def test_dwpose_s_networks_are_pulled_loaded_and_used(
     monkeypatch.setattr(cards, "_folder", lambda: known)
     monkeypatch.setenv("POSEWATCH_MODELS", os.fspath(tmp_path / "models"))
     cards.card.cache_clear()
-    settings = changed(settings, recipe={"pose": "dwpose"}, work={"device": "cpu"})
+    settings = changed(
+        settings, recipe={"pose": "dwpose", "signer": "central"}, work={"device": "cpu"}
+    )
     make_video(folder / "a.mp4", frames=3)
     try:
         with pytest.raises(ModelError, match="models pull dwpose"):
@@ -523,7 +525,7 @@ def test_dwpose_s_networks_are_pulled_loaded_and_used(
     assert (overview.done, overview.frames) == (1, 3)
     found = receipt.decode((folder / "a.posewatch.json").read_bytes())
     assert isinstance(found, receipt.Receipt)
-    assert (found.recipe.name, found.recipe.settings["signer"]) == ("dwpose", "largest")
+    assert (found.recipe.name, found.recipe.settings["signer"]) == ("dwpose", "central")
     assert found.work.models == model.digests
     assert [result.name for result in found.results] == ["a.pose-dwpose.npz"]
     assert read_pose(folder / "a.pose-dwpose.npz").rows.frames.shape == (3, 1, 134, 2)

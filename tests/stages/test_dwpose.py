@@ -15,7 +15,7 @@ from posewatch.stages.pose import Loaded
 from posewatch.stages.preview import summarise
 from posewatch.stages.recipe import Progress
 from posewatch.vision.decoder import Decoder
-from posewatch.vision.topdown import DetectorPlan, PosePlan, TopDown
+from posewatch.vision.topdown import DetectorPlan, PosePlan, Rule, TopDown
 from posewatch.vision.video import DecodeLimits
 from videos import make_video
 
@@ -51,11 +51,12 @@ class Somebody:
         return (keypoints,)
 
 
-def recipe(batch: int = 4) -> DWPose:
+def recipe(batch: int = 4, rule: Rule = Rule.LARGEST) -> DWPose:
     top_down = TopDown(
         Somebody(),
         DetectorPlan("detector", (64, 64), fill=114, score=0.3, overlap=0.45),
         PosePlan("pose", (48, 64), padding=1.25, score=0.3, keypoints=133, openpose=True),
+        rule,
     )
     loaded = Loaded(
         models={"pose": "ab" * 32}, software={"numpy": "1"}, provider="FakeProvider", batch=batch
@@ -129,3 +130,8 @@ def test_whoever_listens_is_told_how_far_it_is(video: Path, decoder: Decoder) ->
     folder.mkdir()
     recipe().run(video, "cd" * 32, folder, decoder, told.append)
     assert told == [Progress(4, 10), Progress(8, 10), Progress(10, 10)]
+
+
+def test_recipes_differ_by_who_is_followed() -> None:
+    assert len({recipe(rule=rule).id.hash for rule in Rule}) == len(Rule)
+    assert recipe(batch=9).id == recipe().id

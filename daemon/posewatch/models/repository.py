@@ -16,6 +16,7 @@ import urllib.request
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
+from posewatch import __version__
 from posewatch.base.errors import ModelError
 from posewatch.models.check import check_file
 
@@ -136,6 +137,8 @@ def _continue(url: str, file: BinaryIO, size: int, progress: Callable[[int], Non
     """
     done = file.tell()
     request = urllib.request.Request(url)  # noqa: S310 -- `address` has looked at the scheme
+    # Some mirrors refuse the one that Python would give.
+    request.add_header("User-Agent", f"posewatch/{__version__}")
     if done:
         request.add_header("Range", f"bytes={done}-")
     with urllib.request.urlopen(request, timeout=_SILENCE) as answer:  # noqa: S310 -- as above

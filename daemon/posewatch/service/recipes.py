@@ -14,7 +14,7 @@ from posewatch.stages.mediapipe import MediaPipePose
 from posewatch.stages.pose import Loaded
 from posewatch.vision.engine import BatchingEngine, Device, Engine, OnnxEngine
 from posewatch.vision.holistic import Holistic, Mode, stay_on_calling_thread
-from posewatch.vision.topdown import DetectorPlan, PosePlan, TopDown
+from posewatch.vision.topdown import DetectorPlan, PosePlan, Rule, TopDown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -110,12 +110,13 @@ def _recipe(
     card: AnyCard, engine: Engine, loaded: Loaded
 ) -> Callable[[RecipeSettings], PoseRecipe]:
     if isinstance(card, TopDownCard):
-        dwpose = DWPose(top_down(card, engine), _parts(card), loaded)
-        return lambda _settings: dwpose
+        return lambda settings: DWPose(
+            top_down(card, engine, Rule(settings.signer.value)), _parts(card), loaded
+        )
     return lambda settings: MediaPipePose(Holistic(engine, Mode(settings.mode.value)), loaded)
 
 
-def top_down(card: TopDownCard, engine: Engine) -> TopDown:
+def top_down(card: TopDownCard, engine: Engine, rule: Rule) -> TopDown:
     """What a card says about its networks, for the room that runs them."""
     detector, pose = card.networks
     return TopDown(
@@ -135,6 +136,7 @@ def top_down(card: TopDownCard, engine: Engine) -> TopDown:
             keypoints=pose.keypoints,
             openpose=card.keypoint_order == "openpose",
         ),
+        rule,
     )
 
 

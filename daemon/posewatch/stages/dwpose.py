@@ -38,7 +38,7 @@ class DWPose(PoseRecipe):
         settings: dict[str, Setting] = {
             "detect": "always",
             "revision": REVISION,
-            "signer": "largest",
+            "signer": top_down.rule.value,
         }
         super().__init__(RecipeId("dwpose", settings), SUFFIX, loaded)
         self._top_down = top_down

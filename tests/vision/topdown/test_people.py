@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from posewatch.vision.topdown.people import Signer, suppress
+from posewatch.vision.topdown.people import Rule, Signer, suppress
 
 
 def people(*lefts: float, width: float = 40.0) -> np.ndarray:
@@ -13,8 +13,8 @@ def people(*lefts: float, width: float = 40.0) -> np.ndarray:
     return np.array([[left, 0, left + width, 100, 0.9] for left in lefts], np.float32)
 
 
-def follow(*frames: np.ndarray, step: float = 0.04) -> list[int | None]:
-    signer = Signer()
+def follow(*frames: np.ndarray, step: float = 0.04, rule: Rule = Rule.LARGEST) -> list[int | None]:
+    signer = Signer(rule, width=400)
     return [signer.choose(found, step * number) for number, found in enumerate(frames)]
 
 
@@ -45,6 +45,19 @@ def test_the_largest_is_followed_whatever_the_scores() -> None:
     both = np.concatenate([people(0), people(100, width=60)])
     both[0, 4] = 0.99
     assert follow(both, both[::-1]) == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("rule", "chosen"), [(Rule.LARGEST, 2), (Rule.CENTRAL, 1), (Rule.FIRST, 0)]
+)
+def test_the_rule_chooses_at_first_and_nobody_else_later(rule: Rule, chosen: int) -> None:
+    three = np.array(
+        [[0, 0, 40, 100, 0.9], [180, 0, 220, 100, 0.8], [300, 0, 390, 100, 0.7]], np.float32
+    )
+    assert follow(three, rule=rule) == [chosen]
+    later = three.copy()
+    later[:, 4] = 0.5, 0.6, 0.9
+    assert follow(three[:1], later, rule=rule) == [0, 0]
 
 
 def test_the_same_person_is_followed_through_a_crowd() -> None:

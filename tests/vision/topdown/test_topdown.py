@@ -13,7 +13,7 @@ import topdown_by_hand as by_hand
 from posewatch.models.fold import fold
 from posewatch.service.recipes import top_down
 from posewatch.vision.engine import OnnxEngine
-from posewatch.vision.topdown import DetectorPlan, PosePlan, TopDown
+from posewatch.vision.topdown import DetectorPlan, PosePlan, Rule, TopDown
 from topdown_nets import BOX, card_of, simcc, yolox
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def toy(published: tuple[TopDownCard, Path]) -> TopDown:
     for network in card.networks:
         files[network.name] = path = folder / f"{network.name}.folded"
         path.write_bytes(fold((folder / network.member).read_bytes(), network, loosen=True))
-    return top_down(card, OnnxEngine(files))
+    return top_down(card, OnnxEngine(files), Rule.LARGEST)
 
 
 def scene(*cells: tuple[int, int, tuple[int, int, int]], zoom: int = 2) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from posewatch.vision.topdown import crops, keypoints
 from posewatch.vision.topdown.letterbox import letterbox, scale
-from posewatch.vision.topdown.people import Signer, suppress
+from posewatch.vision.topdown.people import Rule, Signer, suppress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,29 +103,41 @@ class TopDown:
         engine: runs the two networks.
         detector: how to ask the one.
         pose: how to ask the other.
+        rule: who is followed, of several people.
     """
 
-    def __init__(self, engine: Engine, detector: DetectorPlan, pose: PosePlan) -> None:
+    def __init__(
+        self, engine: Engine, detector: DetectorPlan, pose: PosePlan, rule: Rule = Rule.LARGEST
+    ) -> None:
         self._engine = engine
         self._detector = detector
         self.pose = pose
+        self.rule = rule
 
     def start(self, width: int, height: int) -> Track:
         """Begin a video whose frames are `width` by `height` px."""
-        return Track(self._engine, self._detector, self.pose, width, height)
+        return Track(
+            self._engine, self._detector, self.pose, Signer(self.rule, width), (width, height)
+        )
 
 
 class Track:
     """One video on its way. Used by one thread at a time."""
 
     def __init__(
-        self, engine: Engine, detector: DetectorPlan, pose: PosePlan, width: int, height: int
+        self,
+        engine: Engine,
+        detector: DetectorPlan,
+        pose: PosePlan,
+        signer: Signer,
+        size: tuple[int, int],
     ) -> None:
         self._engine = engine
         self._detector = detector
         self._pose = pose
+        self._signer = signer
+        width, height = size
         self._shape = (height, width, 3)
-        self._signer = Signer()
 
     def process(self, images: NDArray[np.uint8], times: NDArray[np.float64]) -> TopDownResult:
         """The keypoints in the next frames.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,15 +53,32 @@ def _overlaps(box: Box, others: NDArray[np.float32], pixel: np.float32) -> NDArr
     return np.asarray(np.divide(common, union, out=np.zeros_like(common), where=union > 0))
 
 
+class Rule(StrEnum):
+    """Who is followed, of several people."""
+
+    LARGEST = "largest"
+    """Whose box has the largest area."""
+    CENTRAL = "central"
+    """Whose box has its middle closest to the middle of the picture, sideways."""
+    FIRST = "first"
+    """Of whom the detector is most sure: what public code calls person 0."""
+
+
 class Signer:
-    """Follows one person: the largest at first, and then whoever is where that person was.
+    """Follows one person: chosen by a rule at first, and then whoever is where that person was.
 
     The person is recognised by the overlap of the boxes. Where none overlaps, somebody who is alone
     as the person was is taken for the same one, who moved quickly or was filmed anew; among several
-    people the person is waited for, and after a second the largest is followed from then on.
+    people the person is waited for, and after a second the rule chooses again.
+
+    Args:
+        rule: how to choose.
+        width: of the picture, in pixels.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rule: Rule, width: int) -> None:
+        self._rule = rule
+        self._middle = width / 2
         self._box: Box | None = None
         self._alone = False
         self._seen = 0.0
@@ -85,12 +103,18 @@ class Signer:
         return chosen
 
     def _choose(self, people: NDArray[np.float32], time: float) -> int | None:
-        largest = int(np.prod(people[:, 2:4] - people[:, :2], axis=1).argmax())
         if self._box is None:
-            return largest
+            return self._by_rule(people)
         overlaps = _overlaps(self._box, people, np.float32(0))
         if overlaps.max() >= _SAME:
             return int(overlaps.argmax())
         if self._alone and len(people) == 1:
             return 0
-        return largest if abs(time - self._seen) > _PATIENCE else None
+        return self._by_rule(people) if abs(time - self._seen) > _PATIENCE else None
+
+    def _by_rule(self, people: NDArray[np.float32]) -> int:
+        if self._rule is Rule.FIRST:
+            return int(people[:, 4].argmax())
+        if self._rule is Rule.CENTRAL:
+            return int(np.abs(people[:, [0, 2]].mean(axis=1) - self._middle).argmin())
+        return int(np.prod(people[:, 2:4] - people[:, :2], axis=1).argmax())
