@@ -44,7 +44,7 @@ _CPU = "CPUExecutionProvider"
 
 _SLOW_FRAMES = 2
 """Frames worked on between two looks at whether to stop, where one takes seconds: YOLOX-L and
-DWPose-L take 1.7 s of a core. A CPU gains nothing from more."""
+DWPose-L take 1 to 2 s of a core. A CPU gains nothing from more."""
 
 
 @dataclass(frozen=True, slots=True)
