@@ -7,6 +7,7 @@ all, and a test keeps it complete.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,8 @@ GIB = 1 << 30
 
 MOST = (1 << 63) - 1
 """The operating system counts in 64 bits with a sign."""
+
+_EVERY = re.compile(r"always|every ([1-9][0-9]{0,2})")
 
 NOT_VIDEOS = frozenset({".json", ".npz", ".lock"})
 """What posewatch itself writes beside a video."""
@@ -169,9 +172,25 @@ class RecipeSettings(_Section):
     mode: Annotated[PoseMode, Field(strict=False)] = PoseMode.STATIC
     """Of `mediapipe`: `static` is what published datasets used; `tracking` is faster and
     smoother."""
+    detect: str = "always"
+    """Of `dwpose`, in which frames people are looked for: `always`, or `every 10` frames, which is
+    several times as fast; the person is followed by the keypoints in between."""
     signer: Annotated[SignerRule, Field(strict=False)] = SignerRule.LARGEST
     """Of `dwpose`, who is followed where several people are: the `largest`, the most `central`, or
     the `first`, of whom the detector is most sure."""
+
+    @field_validator("detect")
+    @classmethod
+    def _detect_is_often_enough(cls, detect: str) -> str:
+        if not _EVERY.fullmatch(detect):
+            raise ValueError("Input should be always, or every N such as every 10, N up to 999")
+        return detect
+
+    @property
+    def detect_every(self) -> int:
+        """In every how manieth frame people are looked for."""
+        found = _EVERY.fullmatch(self.detect)
+        return int(found[1] or 1) if found else 1
 
 
 class DecodeSettings(_Section):

@@ -111,12 +111,14 @@ def _recipe(
 ) -> Callable[[RecipeSettings], PoseRecipe]:
     if isinstance(card, TopDownCard):
         return lambda settings: DWPose(
-            top_down(card, engine, Rule(settings.signer.value)), _parts(card), loaded
+            top_down(card, engine, Rule(settings.signer.value), settings.detect_every),
+            _parts(card),
+            loaded,
         )
     return lambda settings: MediaPipePose(Holistic(engine, Mode(settings.mode.value)), loaded)
 
 
-def top_down(card: TopDownCard, engine: Engine, rule: Rule) -> TopDown:
+def top_down(card: TopDownCard, engine: Engine, rule: Rule, every: int) -> TopDown:
     """What a card says about its networks, for the room that runs them."""
     detector, pose = card.networks
     return TopDown(
@@ -137,6 +139,7 @@ def top_down(card: TopDownCard, engine: Engine, rule: Rule) -> TopDown:
             openpose=card.keypoint_order == "openpose",
         ),
         rule,
+        every,
     )
 
 

@@ -26,7 +26,7 @@ _PEOPLE = 1
 
 
 class DWPose(PoseRecipe):
-    """A `Recipe`: the detector on every frame, the pose network on the person who is followed.
+    """A `Recipe`: a detector finds people, a pose network the keypoints of the one who is followed.
 
     Args:
         top_down: the networks.
@@ -36,7 +36,7 @@ class DWPose(PoseRecipe):
 
     def __init__(self, top_down: TopDown, keypoints: str, loaded: Loaded) -> None:
         settings: dict[str, Setting] = {
-            "detect": "always",
+            "detect": "always" if top_down.every == 1 else f"every {top_down.every}",
             "revision": REVISION,
             "signer": top_down.rule.value,
         }

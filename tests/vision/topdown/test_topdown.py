@@ -42,7 +42,7 @@ def toy(published: tuple[TopDownCard, Path]) -> TopDown:
     for network in card.networks:
         files[network.name] = path = folder / f"{network.name}.folded"
         path.write_bytes(fold((folder / network.member).read_bytes(), network, loosen=True))
-    return top_down(card, OnnxEngine(files), Rule.LARGEST)
+    return top_down(card, OnnxEngine(files), Rule.LARGEST, 1)
 
 
 def scene(*cells: tuple[int, int, tuple[int, int, int]], zoom: int = 2) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """Whole-body pose from the top down: find people, then the keypoints of one. See docs/dwpose.md."""
 
-from posewatch.vision.topdown.driver import DetectorPlan, PosePlan, TopDown, TopDownResult, Track
+from posewatch.vision.topdown.driver import TopDown, TopDownResult, Track
+from posewatch.vision.topdown.finder import DetectorPlan, PosePlan
 from posewatch.vision.topdown.people import Rule
 
 __all__ = ["DetectorPlan", "PosePlan", "Rule", "TopDown", "TopDownResult", "Track"]

@@ -2,79 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from posewatch.vision.topdown import crops, keypoints
-from posewatch.vision.topdown.letterbox import letterbox, scale
-from posewatch.vision.topdown.people import Rule, Signer, suppress
+from posewatch.vision.topdown.finder import Finder
+from posewatch.vision.topdown.people import Rule, Signer
+from posewatch.vision.topdown.tracking import Follower
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from posewatch.vision.engine import Engine
+    from posewatch.vision.topdown.finder import DetectorPlan, PosePlan
+
+    Images = Sequence[NDArray[np.uint8]]
 
 MISSING = -1.0
 """Both coordinates of a keypoint that was not found on somebody who was."""
 
 
-@dataclass(frozen=True, slots=True)
-class DetectorPlan:
-    """How to ask a network for people.
-
-    It takes uint8 RGB (n, height, width, 3) and answers (n, boxes, 5): left, top, right, bottom in
-    pixels of its input, score; best first.
-
-    Attributes:
-        name: of the network, for the engine.
-        size: width and height of its input.
-        fill: value of its input where there is no picture.
-        score: people below it are not believed.
-        overlap: of two boxes that overlap by more (intersection over union), the better one stays.
-    """
-
-    name: str
-    size: tuple[int, int]
-    fill: int
-    score: float
-    overlap: float
-
-
-@dataclass(frozen=True, slots=True)
-class PosePlan:
-    """How to ask a network for the keypoints of a person.
-
-    It takes uint8 RGB (n, height, width, 3) and answers (n, keypoints, 3): x and y in pixels of its
-    input, score.
-
-    Attributes:
-        name: of the network, for the engine.
-        size: width and height of its input.
-        padding: factor by which the box of the person is made larger.
-        score: keypoints below it count as not found.
-        keypoints: how many it finds.
-        openpose: whether to put the 133 of COCO-WholeBody into the order of OpenPose, with a neck.
-    """
-
-    name: str
-    size: tuple[int, int]
-    padding: float
-    score: float
-    keypoints: int
-    openpose: bool
-
-    def __post_init__(self) -> None:
-        if self.openpose and self.keypoints != keypoints.WHOLE_BODY:
-            raise ValueError(
-                f"OpenPose's order needs {keypoints.WHOLE_BODY} keypoints, not {self.keypoints}"
-            )
-
-    @property
-    def results(self) -> int:
-        """Keypoints of a result."""
-        return keypoints.OPENPOSE if self.openpose else self.keypoints
+_LOOKED_FOR = 1.0
+"""Seconds for which the detector looks in every frame for somebody who was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +40,22 @@ class TopDownResult:
         confidences: (n, keypoints) as the network gives them.
         boxes: (n, 4) left, top, right, bottom in parts of the image's width and height; they may
             reach out of it.
-        box_scores: (n,).
+        box_scores: (n,); NaN as well where the box follows the keypoints of the frame before.
     """
 
     frames: NDArray[np.float32]
     confidences: NDArray[np.float32]
     boxes: NDArray[np.float32]
     box_scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A person in a frame: box in pixels and score, keypoints in pixels, and their scores."""
+
+    box: NDArray[np.float32]
+    points: NDArray[np.float64]
+    scores: NDArray[np.float32]
 
 
 class TopDown:
@@ -104,40 +66,46 @@ class TopDown:
         detector: how to ask the one.
         pose: how to ask the other.
         rule: who is followed, of several people.
+        every: in every how manieth frame the detector looks for people. In between, the box
+            follows the keypoints; where they are lost, the detector looks at once, and in every
+            frame for a second.
     """
-
-    def __init__(
-        self, engine: Engine, detector: DetectorPlan, pose: PosePlan, rule: Rule = Rule.LARGEST
-    ) -> None:
-        self._engine = engine
-        self._detector = detector
-        self.pose = pose
-        self.rule = rule
-
-    def start(self, width: int, height: int) -> Track:
-        """Begin a video whose frames are `width` by `height` px."""
-        return Track(
-            self._engine, self._detector, self.pose, Signer(self.rule, width), (width, height)
-        )
-
-
-class Track:
-    """One video on its way. Used by one thread at a time."""
 
     def __init__(
         self,
         engine: Engine,
         detector: DetectorPlan,
         pose: PosePlan,
-        signer: Signer,
-        size: tuple[int, int],
+        rule: Rule = Rule.LARGEST,
+        every: int = 1,
     ) -> None:
         self._engine = engine
         self._detector = detector
+        self.pose = pose
+        self.rule = rule
+        self.every = every
+
+    def start(self, width: int, height: int) -> Track:
+        """Begin a video whose frames are `width` by `height` px."""
+        finder = Finder(self._engine, self._detector, self.pose, (width, height))
+        signer = Signer(self.rule, width)
+        return Track(finder, self.pose, signer, (width, height), self.every)
+
+
+class Track:
+    """One video on its way. Used by one thread at a time."""
+
+    def __init__(
+        self, finder: Finder, pose: PosePlan, signer: Signer, size: tuple[int, int], every: int
+    ) -> None:
+        self._finder = finder
         self._pose = pose
         self._signer = signer
-        width, height = size
-        self._shape = (height, width, 3)
+        self._size = size
+        self._every = every
+        self._number = 0
+        self._follower = Follower(pose.score)
+        self._seen = -math.inf
 
     def process(self, images: NDArray[np.uint8], times: NDArray[np.float64]) -> TopDownResult:
         """The keypoints in the next frames.
@@ -153,62 +121,88 @@ class Track:
             ValueError: the images are not of the size that the track was started with.
             ModelError: a network could not be run.
         """
-        if images.shape[1:] != self._shape or images.dtype != np.uint8:
+        width, height = self._size
+        if images.shape[1:] != (height, width, 3) or images.dtype != np.uint8:
             raise ValueError(
-                f"expected uint8 images of shape (n, {', '.join(map(str, self._shape))}), "
+                f"expected uint8 images of shape (n, {height}, {width}, 3), "
                 f"not {images.dtype} of shape {images.shape}"
             )
-        people = self._find_people(images)
-        chosen = [
-            self._signer.choose(found, float(time))
-            for found, time in zip(people, times, strict=True)
+        find = self._look_always if self._every == 1 else self._follow
+        return self._result(find(list(images), times))
+
+    def _look_always(self, images: Images, times: NDArray[np.float64]) -> list[_Found | None]:
+        """Each network gets all frames at once."""
+        boxes = [
+            self._choose(people, time)
+            for people, time in zip(self._finder.people(images), times, strict=True)
         ]
-        seen = [index for index, choice in enumerate(chosen) if choice is not None]
-        rows = np.array(
-            [
-                found[choice]
-                for found, choice in zip(people, chosen, strict=True)
-                if choice is not None
-            ],
-            np.float32,
-        ).reshape(-1, 5)
-        count = self._pose.results
-        result = TopDownResult(
-            frames=np.full((len(images), count, 2), np.nan, np.float32),
-            confidences=np.full((len(images), count), np.nan, np.float32),
-            boxes=np.full((len(images), 4), np.nan, np.float32),
-            box_scores=np.full(len(images), np.nan, np.float32),
+        seen = [(image, box) for image, box in zip(images, boxes, strict=True) if box is not None]
+        if not seen:
+            return [None] * len(images)
+        points, scores = self._finder.keypoints(
+            [image for image, _ in seen], np.stack([box for _, box in seen])
         )
-        if seen:
-            height, width, _ = self._shape
-            points, scores = self._find_keypoints([images[index] for index in seen], rows)
-            points /= (width, height)
-            points[scores < self._pose.score] = MISSING
-            result.frames[seen] = points
-            result.confidences[seen] = scores
-            result.boxes[seen] = rows[:, :4] / np.array([width, height, width, height], np.float32)
-            result.box_scores[seen] = rows[:, 4]
+        found = iter(zip(points, scores, strict=True))
+        return [None if box is None else _Found(box, *next(found)) for box in boxes]
+
+    def _follow(self, images: Images, times: NDArray[np.float64]) -> list[_Found | None]:
+        """Frame by frame: where to look depends on what was found before."""
+        looks = [index for index in range(len(images)) if (self._number + index) % self._every == 0]
+        self._number += len(images)
+        people = self._finder.people([images[index] for index in looks]) if looks else []
+        known = dict(zip(looks, people, strict=True))
+        return [
+            self._follow_one(image, float(time), known.get(index))
+            for index, (image, time) in enumerate(zip(images, times, strict=True))
+        ]
+
+    def _follow_one(
+        self, image: NDArray[np.uint8], time: float, people: NDArray[np.float32] | None
+    ) -> _Found | None:
+        if people is None:
+            expected = self._follower.expected
+            if expected is None and not time - self._seen <= _LOOKED_FOR:
+                return None
+            if expected is not None:
+                found = self._look_at(image, expected)
+                if self._follower.follow(found.points, found.scores):
+                    self._signer.see(found.box, time)
+                    self._seen = time
+                    return found
+            (people,) = self._finder.people([image])
+        box = self._choose(people, time)
+        if box is None:
+            self._follower.lose()
+            return None
+        self._seen = time
+        found = self._look_at(image, box)
+        self._follower.begin(box, found.points, found.scores)
+        return found
+
+    def _look_at(self, image: NDArray[np.uint8], box: NDArray[np.float32]) -> _Found:
+        points, scores = self._finder.keypoints([image], box[None])
+        return _Found(box, points[0], scores[0])
+
+    def _choose(self, people: NDArray[np.float32], time: float) -> NDArray[np.float32] | None:
+        chosen = self._signer.choose(people, float(time))
+        return None if chosen is None else people[chosen]
+
+    def _result(self, found: Sequence[_Found | None]) -> TopDownResult:
+        width, height = self._size
+        count, points = len(found), self._pose.results
+        result = TopDownResult(
+            frames=np.full((count, points, 2), np.nan, np.float32),
+            confidences=np.full((count, points), np.nan, np.float32),
+            boxes=np.full((count, 4), np.nan, np.float32),
+            box_scores=np.full(count, np.nan, np.float32),
+        )
+        for index, person in enumerate(found):
+            if person is None:
+                continue
+            result.frames[index] = person.points / (width, height)
+            result.frames[index, person.scores < self._pose.score] = MISSING
+            result.confidences[index] = person.scores
+            sides = np.array([width, height, width, height], np.float32)
+            result.boxes[index] = person.box[:4] / sides
+            result.box_scores[index] = person.box[4]
         return result
-
-    def _find_people(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """The people of each frame, (n, 5), in pixels of the frame."""
-        plan = self._detector
-        height, width, _ = self._shape
-        (found,) = self._engine.infer(plan.name, letterbox(list(images), plan.size, plan.fill))
-        boxes = found.copy()
-        boxes[..., :4] /= np.float32(scale((width, height), plan.size))
-        return [suppress(of_frame, plan.score, plan.overlap) for of_frame in boxes]
-
-    def _find_keypoints(
-        self, images: list[NDArray[np.uint8]], boxes: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """Keypoints in pixels of the frame, and their scores."""
-        plan = self._pose
-        places = [crops.around(box, plan.padding, plan.size) for box in boxes]
-        cut = crops.cut(list(zip(images, places, strict=True)), plan.size)
-        (found,) = self._engine.infer(plan.name, cut)
-        points = crops.in_frame(found[..., :2], places, plan.size)
-        scores = found[..., 2]
-        if plan.openpose:
-            return keypoints.with_neck(points, scores, plan.score)
-        return points, scores

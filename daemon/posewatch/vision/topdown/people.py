@@ -102,6 +102,11 @@ class Signer:
             self._seen = time
         return chosen
 
+    def see(self, box: Box, time: float) -> None:
+        """Tell where the person was found by other means, in pixels."""
+        self._box = box
+        self._seen = time
+
     def _choose(self, people: NDArray[np.float32], time: float) -> int | None:
         if self._box is None:
             return self._by_rule(people)
