@@ -132,12 +132,14 @@ class Seen:
         nonce: in it.
         changed: when it was written last.
         by: whose it is; None when the user made it.
+        born: after how many reads, by anybody, it was created.
     """
 
     content: bytes
     nonce: str | None
     changed: float
     by: str | None
+    born: int
 
 
 @dataclass
@@ -151,6 +153,8 @@ class World:
     bucket: MemoryObjects | ServerBucket = field(default_factory=MemoryObjects)
     clock: ManualClock = field(default_factory=ManualClock)
     recipe: str = "r1"
+    reads: int = 0
+    last: dict[str, int] = field(default_factory=dict)
     inputs: dict[str, bytes] = field(default_factory=dict)
     versions: dict[str, Version] = field(default_factory=dict)
     locks: dict[str, Seen] = field(default_factory=dict)
@@ -314,10 +318,10 @@ class World:
                     self.removed.add(known.nonce or "")
                     alive = worker is not None and now - known.changed < TTL
                     assert not alive, f"I5: {lock} of {known.by} was replaced"
-                if not late:
-                    self._taken_over(lock, now)
                 by = worker.name if worker is not None else None
-                self.locks[lock] = Seen(content, nonce, now, by)
+                if not late:
+                    self._taken_over(lock, now, by)
+                self.locks[lock] = Seen(content, nonce, now, by, self.reads)
             elif known.content != content:
                 known.content, known.changed = content, now
 
@@ -328,10 +332,17 @@ class World:
             listed = [entry.key for entry in self.raw.scan(lambda _key: False)]
         return sorted((key for key in listed if parse_lock(key) is not None), key=parse_lock)
 
-    def _taken_over(self, lock: str, now: float) -> None:
+    def read(self, worker: Worker) -> None:
+        """A worker has read something."""
+        self.reads += 1
+        self.last[worker.name] = self.reads
+
+    def _taken_over(self, lock: str, now: float, by: str | None) -> None:
         key, attempt = parse_lock(lock)
         lower = self.locks.get(lock_key(key, attempt - 1)) if attempt > 1 else None
-        if lower is not None:
+        # Who was paused while the lower lock was created had judged another one, and will see that.
+        paused = by is not None and lower is not None and self.last.get(by, 0) <= lower.born
+        if lower is not None and not paused:
             silent = now - lower.changed
             assert silent >= TTL, f"I5: {lock} was taken {silent} s after a beat of {lower.by}"
 
@@ -513,6 +524,8 @@ class Worker:
         if operation.after:
             if not self._killed and operation.name in CHANGES:
                 self.world.observe(self)
+            if operation.name in READS:
+                self.world.read(self)
             return
         if threading.current_thread() is not self._thread:
             return  # it is the heart
@@ -644,6 +657,9 @@ class Worker:
             failure=failure,
         )
 
+
+READS = {"read", "get"}
+"""By which a worker learns what is in a file, on each kind of folder."""
 
 PRIVATE = frozenset({"close", "fstat", "fsync", "lstat"})
 """Operations before which nobody stands, unless `World.every`: what a rival does there, it could

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from claims.test_model import Model, PosixModel
+from claims.test_model import BucketModel, Model, PosixModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,20 @@ def the_lock_of_the_living_was_swept(_root: Path) -> None:
     state.begin(again=False)
     state.take_over(asleep=False, number=1, place=0, times=1)
     state.go_to(number=0, place=1, times=1)
+    state.teardown()
+
+
+@pytest.mark.parametrize("kind", [Model, PosixModel, BucketModel])
+def test_who_stands_between_judging_a_lock_and_the_next_one_gives_way(kind: type[Model]) -> None:
+    """The lock that it judged was swept, and another one made; see "What is not promised"."""
+    state = kind()
+    state.begin(again=False)
+    state.go_to(number=0, place=0, times=1)
+    state.watch(alive=set(), number=1, place=0)
+    state.take_over(asleep=False, number=0, place=0, times=1)
+    state.settle()
+    state.finish(number=1)
+    state.finish(number=0)
     state.teardown()
 
 

@@ -359,7 +359,6 @@ FAULTS = [
         a_lost_answer_is_a_no,
         test_posix.test_a_creation_whose_answer_was_lost_is_still_ours,
     ),
-    Fault(a_removal_after_a_pause, test_plays.a_lock_was_removed_after_a_pause),
     Fault(
         a_removal_after_a_pause,
         scene(test_claim.test_after_a_pause_nobody_removes_a_lock, end=Claim.release),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 from contextlib import contextmanager
@@ -142,10 +141,11 @@ def test_a_folder_without_the_permission_to_write(folder: Path, plain_fleet: Fle
     video = put_video(folder / "a.mp4")
     daemon = plain_fleet.daemon(folder, SETTINGS).start().ready()
     until(lambda: finished([video]) and not leftovers(folder), "it may write at first")
-    folder.chmod(0o555)
-    late = put_video(folder.parent / "b.mp4")
-    shutil.copyfile(late, folder / "late.mp4")
+    daemon.pause()
+    put_video(folder / "late.mp4")
     before = digests(folder)
+    folder.chmod(0o555)
+    daemon.go_on()
     line = daemon.says("the folder is in trouble")
     assert "Permission denied" in line["message"]
     assert "permission" in line["hint"]

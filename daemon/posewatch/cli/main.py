@@ -72,7 +72,7 @@ def run(
     folder: Annotated[
         str | None,
         typer.Argument(
-            metavar="[FOLDER]",
+            metavar="FOLDER",
             help="The folder to watch, or s3://BUCKET/PREFIX.",
             show_default=False,
         ),
@@ -174,7 +174,7 @@ def doctor(
     folder: Annotated[
         str | None,
         typer.Argument(
-            metavar="[FOLDER]",
+            metavar="FOLDER",
             help="The folder, or s3://BUCKET/PREFIX.",
             show_default=False,
         ),

@@ -29,14 +29,18 @@ if TYPE_CHECKING:
     from posewatch.storage.contract import Version
     from posewatch.storage.s3_sure import SureObjects
 
-PART: Final = 16 << 20
-"""Bytes of a range: the time of a request is small beside that of its bytes. With 4 or 8 MiB, a
-copy over 20 ms took as long, and up to a third more CPU time."""
+PART: Final = 8 << 20
+"""Bytes of a range: the time of a request is small beside that of its bytes. With 4 MiB a copy over
+20 ms took a quarter more CPU time."""
 
-CONNECTIONS: Final = 16
-"""Ranges on their way at the same time. Where each connection gives 25 MB/s, 20 ms away, 256 MiB
-took 1.1 s to 1.2 s with 16 and 1.5 s to 1.6 s with 8; where one gives all there is, they are equal
-(`make bench BENCH=storage`)."""
+CONNECTIONS: Final = 12
+"""Ranges on their way at the same time. Medians for 256 MiB in new processes, 20 ms away (ranges of
+16 MiB where not said otherwise):
+
+* where a connection gives all there is: 8: 1.2 s; 12 by 8 MiB: 1.2 s; 12: 1.6 s; 16: 1.7 s;
+* where one gives 25 MB/s: 8: 1.6 s; 12 by 8 MiB: 1.4 s; 12: 1.7 s; 16: 1.4 s.
+
+Without any distance all are equal."""
 
 PIECE: Final = 1 << 20
 """Bytes that are read back at a time for the digest."""
