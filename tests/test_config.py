@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel
 
 from posewatch import config
 from posewatch.base.errors import SettingsError
-from posewatch.config import PoseMode, Settings, load, user_cache
+from posewatch.config import PoseMode, PoseModel, Settings, load, user_cache
 from posewatch.service.reload import FIXED, LIVE
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ def default_of(field: FieldInfo) -> str:
 
 
 def allowed(field: FieldInfo) -> str:
-    if isinstance(field.annotation, type) and issubclass(field.annotation, PoseMode):
-        return ", ".join(f'`"{mode.value}"`' for mode in PoseMode)
+    if isinstance(field.annotation, type) and issubclass(field.annotation, StrEnum):
+        return ", ".join(f'`"{choice.value}"`' for choice in field.annotation)
     choices = getattr(field.annotation, "__args__", ())
     if choices and all(isinstance(choice, str) for choice in choices):
         return ", ".join(f'`"{choice}"`' for choice in choices)
@@ -135,6 +136,17 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     path = write(tmp_path, '[recipe]\nmode = "static"\npose = "mediapipe"\n')
     assert load(path, {"recipe": {"mode": "tracking"}}).recipe.mode is PoseMode.TRACKING
     assert load(None, {"recipe": {"mode": "tracking"}}).recipe.mode is PoseMode.TRACKING
+
+
+def test_a_recipe_may_be_short(tmp_path: Path) -> None:
+    path = write(tmp_path, 'recipe = "dwpose"\nfolder = "/data"\n')
+    assert load(path).recipe.pose is PoseModel.DWPOSE
+    both = load(path, {"recipe": {"mode": "tracking"}}).recipe
+    assert (both.pose, both.mode) == (PoseModel.DWPOSE, PoseMode.TRACKING)
+    with pytest.raises(SettingsError, match=r"recipe\.pose: Input should be"):
+        load(write(tmp_path, 'recipe = "openpose"'))
+    with pytest.raises(SettingsError, match="watch: Input should be a table"):
+        load(write(tmp_path, 'watch = "dwpose"'), {"watch": {"settle": 1}})
 
 
 @pytest.mark.parametrize(

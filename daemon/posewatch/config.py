@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from posewatch.base.errors import SettingsError
 
@@ -29,11 +29,26 @@ NOT_VIDEOS = frozenset({".json", ".npz", ".lock"})
 """What posewatch itself writes beside a video."""
 
 
+class PoseModel(StrEnum):
+    """What finds the keypoints."""
+
+    MEDIAPIPE = "mediapipe"
+    DWPOSE = "dwpose"
+
+
 class PoseMode(StrEnum):
     """How MediaPipe Holistic goes from frame to frame."""
 
     STATIC = "static"
     TRACKING = "tracking"
+
+
+class SignerRule(StrEnum):
+    """Who is followed, of several people."""
+
+    LARGEST = "largest"
+    CENTRAL = "central"
+    FIRST = "first"
 
 
 class _Section(BaseModel):
@@ -144,12 +159,19 @@ class WorkSettings(_Section):
 
 
 class RecipeSettings(_Section):
-    """What is made of each video. A change makes the results of earlier recipes outdated."""
+    """What is made of each video. A change makes the results of earlier recipes outdated.
 
-    pose: Literal["mediapipe"] = "mediapipe"
-    """The pose model."""
+    `recipe = "…"` is short for its `pose`.
+    """
+
+    pose: Annotated[PoseModel, Field(strict=False)] = PoseModel.MEDIAPIPE
+    """The pose model. `dwpose` has to be pulled first: `posewatch models pull dwpose`."""
     mode: Annotated[PoseMode, Field(strict=False)] = PoseMode.STATIC
-    """`static` is what published datasets used; `tracking` is faster and smoother."""
+    """Of `mediapipe`: `static` is what published datasets used; `tracking` is faster and
+    smoother."""
+    signer: Annotated[SignerRule, Field(strict=False)] = SignerRule.LARGEST
+    """Of `dwpose`, who is followed where several people are: the `largest`, the most `central`, or
+    the `first`, of whom the detector is most sure."""
 
 
 class DecodeSettings(_Section):
@@ -192,6 +214,10 @@ class LogSettings(_Section):
     """The least important messages that are still told."""
 
 
+_SHORT: Mapping[str, str] = MappingProxyType({"folder": "path", "recipe": "pose"})
+"""Sections that may be a text instead of a table, and the setting that it stands for."""
+
+
 class Settings(_Section):
     """All settings."""
 
@@ -205,10 +231,11 @@ class Settings(_Section):
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 
-    @field_validator("folder", mode="before")
+    @field_validator(*_SHORT, mode="before")
     @classmethod
-    def _folder_may_be_short(cls, folder: object) -> object:
-        return {"path": folder} if isinstance(folder, str) else folder
+    def _sections_may_be_short(cls, value: object, info: ValidationInfo) -> object:
+        name = info.field_name or ""
+        return {_SHORT[name]: value} if isinstance(value, str) else value
 
 
 def load(
@@ -236,8 +263,8 @@ def load(
             raise SettingsError(f"{path} is not valid TOML: {error}") from error
     for section, given in (overrides or {}).items():
         table = values.setdefault(section, {})
-        if isinstance(table, str):  # `folder = "…"` is short for a table
-            table = values[section] = {"path": table}
+        if isinstance(table, str) and section in _SHORT:
+            table = values[section] = {_SHORT[section]: table}
         if isinstance(table, dict):
             table.update(given)
     try:

@@ -36,7 +36,7 @@ from posewatch.models.wheel import read_networks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from posewatch.models.cards import Network
+    from posewatch.models.cards import TfliteNetwork
 
 BUILD = Path(__file__).parents[2] / "build"
 WORKER = Path(__file__).with_name("litert_worker.py")
@@ -91,7 +91,7 @@ def _compare(case: str, rivals: dict[str, Callable[[], float]], runs: int) -> li
     return [Row(case, name, "CPU ms", ours, theirs, runs) for name, theirs in medians.items()]
 
 
-def _session(model: bytes, network: Network) -> Callable[[], float]:
+def _session(model: bytes, network: TfliteNetwork) -> Callable[[], float]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -139,7 +139,7 @@ def test_the_version(run: Callable[..., Ran]) -> None:
         (["retry"], "FOLDER"),
         (["show"], "RESULT"),
         (["models", "show"], "NAME"),
-        (["models", "show", "nope"], "No model is called 'nope'\nKnown: mediapipe-holistic"),
+        (["models", "show", "nope"], "called 'nope'\nKnown: dwpose, mediapipe-holistic"),
         (["run"], "no folder to watch\nName it: posewatch run FOLDER"),
         (["run", "/no/where", "--until-idle"], "/no/where is not a folder\nMake it, or mount it"),
         (["status", "/no/where"], "/no/where is not a folder"),
@@ -447,18 +447,21 @@ def test_models_are_listed_and_shown(
     ran = run("models", "list")
     assert ran.status == 0
     assert "mediapipe-holistic" in ran.out
-    (row,) = json.loads(run("models", "list", "--json").out)
-    assert (row["name"], row["installed"], row["licence"]) == (
-        "mediapipe-holistic",
-        False,
-        "Apache-2.0",
-    )
+    rows = json.loads(run("models", "list", "--json").out)
+    assert [(row["name"], row["installed"], row["licence"]) for row in rows] == [
+        ("dwpose", False, "Apache-2.0"),
+        ("mediapipe-holistic", False, "Apache-2.0"),
+    ]
     ran = run("models", "show", "mediapipe-holistic")
     assert ran.status == 0
     for word in ("Apache-2.0", "sha256", "installed", "pose 33", "left_wrist"):
         assert word.lower() in ran.out.lower(), word
     told = json.loads(run("models", "show", "mediapipe-holistic", "--json").out)
     assert told["name"] == "mediapipe-holistic"
+    ran = run("models", "show", "dwpose")
+    assert ran.status == 0
+    for word in ("yzd-v/DWPose", "640x640 BGR", " 0..255", "288x384 RGB", "body 18", "neck"):
+        assert word in ran.out, word
 
 
 def test_a_pull_tells_where_the_model_is(
@@ -469,15 +472,15 @@ def test_a_pull_tells_where_the_model_is(
     class Model:
         folder = Path("/models/[bold]x")
 
-    def pull(name: str, _cache: object, tell: Callable[..., None], *, wheel: Path | None) -> Model:
-        assert (name, wheel) == ("mediapipe-holistic", Path("/a.whl"))
+    def pull(name: str, _cache: object, tell: Callable[..., None], *, given: list[Path]) -> Model:
+        assert (name, given) == ("dwpose", [Path("/a.onnx"), Path("/b")])
         for stage in models.Stage:
             tell(stage, 1, 2)
         return Model()
 
     monkeypatch.setattr(models, "pull", pull)
-    ran = run("models", "pull", "mediapipe-holistic", "--from", "/a.whl")
-    assert (ran.status, ran.out) == (0, "mediapipe-holistic is ready in /models/[bold]x\n")
+    ran = run("models", "pull", "dwpose", "--from", "/a.onnx", "--from", "/b")
+    assert (ran.status, ran.out) == (0, "dwpose is ready in /models/[bold]x\n")
 
 
 # A terminal, pipes and a full disk

@@ -100,6 +100,28 @@ def test_several_people_have_confidences(tmp_path: Path) -> None:
     assert read_pose(path).head.confidences == "confidences"
 
 
+def test_further_arrays_stand_beside_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    rows = {"boxes": (1, 4), "box_scores": (1,)}
+    with PoseWriter(path, points=(1, 17, 2), confidences="confidences", others=rows) as writer:
+        for count in (2, 3):
+            others = {name: np.full((count, *row), count) for name, row in rows.items()}
+            writer.append(
+                np.zeros((count, 1, 17, 2)), np.zeros((count, 1, 17)), np.zeros(count), others
+            )
+        with pytest.raises(ValueError, match=r"\['box_scores', 'boxes'\], not \['boxes'\]"):
+            writer.append(
+                np.zeros((1, 1, 17, 2)), np.zeros((1, 1, 17)), np.zeros(1), {"boxes": [[[0] * 4]]}
+            )
+        writer.close(fps=25.0, size=(64, 48), provenance="{}")
+    with np.load(path, allow_pickle=False) as npz:
+        assert npz["boxes"].dtype == npz["box_scores"].dtype == np.float32
+        assert npz["boxes"][:, 0, 0].tolist() == npz["box_scores"][:, 0].tolist() == [2, 2, 3, 3, 3]
+    assert read_pose(path).head.points == (1, 17, 2)
+    with pytest.raises(ValueError, match=r"taken: \['frames'\]"):
+        PoseWriter(path, others={"frames": (1,)})
+
+
 def test_files_of_numpy_itself_are_read(tmp_path: Path) -> None:
     frames, visibility, times = rows(5)
     path = tmp_path / "a.npz"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
-from posewatch.models.cards import Input, Network, Output
+from posewatch.models.cards import Input, Output, TfliteNetwork
 from posewatch.models.tflite_reader import Graph, Operator, Option, Tensor
 
 if TYPE_CHECKING:
@@ -143,9 +143,9 @@ class Builder:
     def graph(self, *outputs: int) -> Graph:
         return Graph(tuple(self.tensors), tuple(self.operators), (0,), outputs)
 
-    def network(self, *outputs: int) -> Network:
+    def network(self, *outputs: int) -> TfliteNetwork:
         """The card's entry for this graph."""
-        return Network(
+        return TfliteNetwork(
             name="hand-made",
             member="hand-made.tflite",
             sha256="0" * 64,

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from posewatch.base.errors import ModelError
 from posewatch.models import cards
-from posewatch.models.cards import Card, card, list_cards
+from posewatch.models.cards import WheelCard, card, list_cards
 from posewatch.models.verify import PICTURES, probe_indices
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ HOLISTIC = card("mediapipe-holistic")
 
 
 def test_every_card_is_listed_under_its_name() -> None:
-    assert [one.name for one in list_cards()] == ["mediapipe-holistic"]
+    assert [one.name for one in list_cards()] == ["dwpose", "mediapipe-holistic"]
     assert all(card(one.name) == one for one in list_cards())
 
 
@@ -46,7 +46,7 @@ def test_the_keypoints_of_holistic_are_those_of_the_published_datasets() -> None
 
 @pytest.mark.parametrize("network", HOLISTIC.networks, ids=lambda network: network.name)
 def test_every_output_has_a_meaning_and_something_to_be_compared_with(
-    network: cards.Network,
+    network: cards.TfliteNetwork,
 ) -> None:
     for output in network.outputs:
         count = 1
@@ -77,7 +77,7 @@ def test_an_unknown_network_is_told_the_known_ones() -> None:
 
 
 def test_the_digest_follows_the_content() -> None:
-    assert HOLISTIC.digest == Card.model_validate_json(HOLISTIC.model_dump_json()).digest
+    assert HOLISTIC.digest == WheelCard.model_validate_json(HOLISTIC.model_dump_json()).digest
     assert HOLISTIC.digest != HOLISTIC.model_copy(update={"title": "another"}).digest
 
 
@@ -92,3 +92,23 @@ def test_a_damaged_card_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_cards_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         HOLISTIC.name = "mine"
+
+
+def test_dwpose_has_the_keypoints_of_the_published_datasets() -> None:
+    dwpose = card("dwpose")
+    assert isinstance(dwpose, cards.TopDownCard)
+    assert len(dwpose.keypoints) == len(set(dwpose.keypoints)) == 134
+    assert dwpose.pose.keypoints == 133
+    known = {
+        0: "body/nose",
+        1: "body/neck",
+        4: "body/right_wrist",
+        7: "body/left_wrist",
+        14: "body/right_eye",
+        17: "body/left_ear",
+        24: "face/0",
+        92: "left_hand/wrist",
+        113: "right_hand/wrist",
+    }
+    assert {place: dwpose.keypoints[place] for place in known} == known
+    assert (dwpose.detector.input.channels, dwpose.pose.input.channels) == ("BGR", "RGB")

@@ -11,7 +11,7 @@ import pytest
 
 from posewatch.base.errors import ModelError
 from posewatch.models import download as module
-from posewatch.models.cards import Card, card
+from posewatch.models.cards import WheelCard, card
 from posewatch.models.download import download, explain
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def target(tmp_path: Path) -> Path:
     return folder
 
 
-def offered(index: Path) -> Card:
+def offered(index: Path) -> WheelCard:
     """A wheel in the index, and a card for it."""
     source = HOLISTIC.source
     wheel = index / source.wheel

@@ -20,7 +20,7 @@ import pytest
 from posewatch.base.errors import ModelError
 from posewatch.models import cards
 from posewatch.models.cache import CONVERTER_VERSION, ModelCache
-from posewatch.models.cards import Card, card
+from posewatch.models.cards import WheelCard, card
 from posewatch.models.convert import convert
 from posewatch.models.download import download
 from posewatch.models.mend import mend
@@ -28,11 +28,13 @@ from posewatch.models.pull import Stage, pull
 from posewatch.models.tflite_reader import read_graph
 from posewatch.models.verify import probe_input, verify_network
 from posewatch.models.wheel import read_networks
+from topdown_nets import card_of, simcc, stubborn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from posewatch.models.cache import InstalledModel
+    from posewatch.models.cards import TopDownCard
     from posewatch.models.graph import Net
 
 HERE = Path(__file__).parent
@@ -146,7 +148,7 @@ class Small:
     index: Path
     wheel: Path
     cache: ModelCache
-    card: Card
+    card: WheelCard
 
     def start(self) -> subprocess.Popen[str]:
         """A pull in a process of its own, led step by step (see pulling.py)."""
@@ -208,7 +210,7 @@ def test_a_pull_that_is_killed_leaves_no_half_model(small: Small, killed_at: str
     model = small.cache.installed("small")
     assert (model is not None) == (killed_at == "install 1/1")
     assert small.leftovers()
-    pull("small", small.cache, wheel=small.wheel).verify()
+    pull("small", small.cache, given=[small.wheel]).verify()
     assert small.leftovers() == []
 
 
@@ -221,7 +223,7 @@ def test_a_pull_that_is_killed_while_pip_runs_leaves_no_half_model(small: Small)
             assert process.poll() is None
         process.send_signal(signal.SIGKILL)
     assert small.cache.installed("small") is None
-    pull("small", small.cache, wheel=small.wheel).verify()
+    pull("small", small.cache, given=[small.wheel]).verify()
 
 
 def test_parallel_pulls_do_the_work_once_and_agree(small: Small) -> None:
@@ -248,7 +250,7 @@ def test_parallel_pulls_do_the_work_once_and_agree(small: Small) -> None:
 
 def test_a_pull_tells_how_far_it_is(small: Small) -> None:
     heard: list[tuple[Stage, int, int]] = []
-    pull("small", small.cache, lambda *step: heard.append(step), wheel=small.wheel)
+    pull("small", small.cache, lambda *step: heard.append(step), given=[small.wheel])
     assert heard == [
         (Stage.CONVERT, 0, 1),
         (Stage.CONVERT, 1, 1),
@@ -260,15 +262,15 @@ def test_a_pull_tells_how_far_it_is(small: Small) -> None:
 
 
 def test_a_model_that_is_there_is_not_pulled_again_unless_it_was_changed(small: Small) -> None:
-    model = pull("small", small.cache, wheel=small.wheel)
+    model = pull("small", small.cache, given=[small.wheel])
     stamp = model.network("hand_recrop").stat().st_mtime_ns
-    again = pull("small", small.cache, wheel=small.wheel.with_name("not there"))
+    again = pull("small", small.cache, given=[small.wheel.with_name("not there")])
     assert again == model
     assert again.network("hand_recrop").stat().st_mtime_ns == stamp
     data = bytearray(model.network("hand_recrop").read_bytes())
     data[-1] ^= 1
     model.network("hand_recrop").write_bytes(data)
-    mended = pull("small", small.cache, wheel=small.wheel)
+    mended = pull("small", small.cache, given=[small.wheel])
     mended.verify()
     assert mended.digests == model.digests
 
@@ -276,7 +278,7 @@ def test_a_model_that_is_there_is_not_pulled_again_unless_it_was_changed(small: 
 def test_a_wheel_of_the_user_is_compared_with_the_card_too(small: Small) -> None:
     small.wheel.write_bytes(small.wheel.read_bytes()[:-1] + b"!")
     with pytest.raises(ModelError, match="has sha256"):
-        pull("small", small.cache, wheel=small.wheel)
+        pull("small", small.cache, given=[small.wheel])
     assert small.cache.installed("small") is None
     assert small.leftovers() == []
 
@@ -288,7 +290,7 @@ def test_a_network_that_fails_verification_is_not_installed(small: Small) -> Non
     text = small.card.model_copy(update={"networks": networks}).model_dump_json()
     (small.cards / "small.json").write_text(text, encoding="utf-8")
     with pytest.raises(ModelError, match="away from TensorFlow Lite"):
-        pull("small", small.cache, wheel=small.wheel)
+        pull("small", small.cache, given=[small.wheel])
     assert small.cache.installed("small") is None
     assert small.leftovers() == []
 
@@ -301,12 +303,65 @@ def test_a_full_disk_is_told_and_leaves_nothing(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(ModelError, match="No space is left for models in"):
-        pull("small", small.cache, wheel=small.wheel)
+        pull("small", small.cache, given=[small.wheel])
     monkeypatch.undo()
     assert small.leftovers() == []
 
 
 def test_a_cache_that_cannot_be_made_is_told(small: Small) -> None:
     with pytest.raises(ModelError, match="Cannot keep models in") as caught:
-        pull("small", ModelCache(small.wheel / "models"), wheel=small.wheel)
+        pull("small", ModelCache(small.wheel / "models"), given=[small.wheel])
     assert "POSEWATCH_MODELS" in caught.value.hint
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TopDownCard, Path]]:
+    """A model of two published networks, and the folder with them."""
+    folder, published = tmp_path / "cards", tmp_path / "published"
+    folder.mkdir()
+    published.mkdir()
+    one = card_of(stubborn(published / "d.onnx"), simcc(published / "p.onnx"), name="toy")
+    (folder / "toy.json").write_text(one.model_dump_json(), encoding="utf-8")
+    monkeypatch.setattr(cards, "_folder", lambda: folder)
+    cards.card.cache_clear()
+    yield one, published
+    cards.card.cache_clear()
+
+
+def test_published_networks_are_rewritten_and_kept(
+    toy: tuple[TopDownCard, Path], tmp_path: Path
+) -> None:
+    _, published = toy
+    heard: list[Stage] = []
+    cache = ModelCache(tmp_path / "cache")
+    model = pull("toy", cache, lambda stage, *_: heard.append(stage), given=[published])
+    model.verify()
+    assert set(model.digests) == {"detector", "pose"}
+    assert list(dict.fromkeys(heard)) == [Stage.CONVERT, Stage.INSTALL]
+    shapes = [
+        onnxruntime.InferenceSession(str(model.network(name))).get_inputs()[0].shape
+        for name in ("detector", "pose")
+    ]
+    assert shapes == [[2, 96, 128, 3], ["batch", 64, 48, 3]]
+    assert list(cache.root.glob(".pull-*")) == []
+    again = pull("toy", cache, given=[tmp_path / "not there"])
+    assert again.digests == model.digests
+
+
+def test_published_files_may_lie_apart(toy: tuple[TopDownCard, Path], tmp_path: Path) -> None:
+    _, published = toy
+    apart = (published / "p.onnx").rename(tmp_path / "p.onnx")
+    cache = ModelCache(tmp_path / "cache")
+    with pytest.raises(ModelError, match=r"no p\.onnx in"):
+        pull("toy", cache, given=[published])
+    pull("toy", cache, given=[published / "d.onnx", apart])
+
+
+def test_published_files_are_compared_with_the_card(
+    toy: tuple[TopDownCard, Path], tmp_path: Path
+) -> None:
+    _, published = toy
+    data = (published / "d.onnx").read_bytes()
+    (published / "d.onnx").write_bytes(data[:-1] + b"!")
+    with pytest.raises(ModelError, match="has sha256"):
+        pull("toy", ModelCache(tmp_path / "cache"), given=[published])

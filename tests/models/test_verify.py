@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from posewatch.base.errors import ModelError
-from posewatch.models.cards import Input, Network, Output
+from posewatch.models.cards import Input, Output, TfliteNetwork
 from posewatch.models.graph import IR_VERSION, OPSET
 from posewatch.models.verify import PICTURES, probe_indices, probe_input, verify_network
 
@@ -58,7 +58,7 @@ def save(path: Path, *nodes: onnx.NodeProto, batch: str | int = "N") -> Path:
     return path
 
 
-def network(*, tolerance: float = 0.01) -> Network:
+def network(*, tolerance: float = 0.01) -> TfliteNetwork:
     """What its card would say."""
     probe = probe_input(SIZE).mean(axis=(1, 2), dtype=np.float64).tolist()
     output = Output(
@@ -69,7 +69,7 @@ def network(*, tolerance: float = 0.01) -> Network:
         tolerance=tolerance,
         probe=tuple(tuple(row) for row in probe),
     )
-    return Network(
+    return TfliteNetwork(
         name="mean",
         member="mean.tflite",
         sha256="0" * 64,

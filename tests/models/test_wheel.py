@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from posewatch.base.errors import ModelError
-from posewatch.models.cards import Card, card
+from posewatch.models.cards import WheelCard, card
 from posewatch.models.wheel import check_wheel, read_networks
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ CONTENT = b"a network, or what passes for one here" * 40
 MEMBER = "package/network.tflite"
 
 
-def small_card(wheel: bytes = b"") -> Card:
+def small_card(wheel: bytes = b"") -> WheelCard:
     """A card whose only network is `CONTENT`, and whose wheel has these bytes."""
     whole = card("mediapipe-holistic")
     network = whole.networks[0].model_copy(

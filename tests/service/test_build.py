@@ -16,6 +16,7 @@ import pytest
 
 from posewatch.base.clock import ManualClock, SystemClock
 from posewatch.base.errors import (
+    ModelError,
     PosewatchError,
     SettingsError,
     UnavailableError,
@@ -24,7 +25,11 @@ from posewatch.base.errors import (
 from posewatch.base.log_fields import ATTRIBUTE
 from posewatch.config import FolderSettings, Settings, load
 from posewatch.formats import receipt
-from posewatch.service import build
+from posewatch.formats.pose_npz import read_pose
+from posewatch.models import cards
+from posewatch.models.cache import ModelCache
+from posewatch.models.pull import pull
+from posewatch.service import build, recipes
 from posewatch.service import folder as opening
 from posewatch.service.notify import SilentNotifier
 from posewatch.service.reload import adopt
@@ -34,6 +39,7 @@ from posewatch.storage.posix import PosixStorage
 from posewatch.watch.inotify import LocalWrites
 from posewatch.watch.scan import FolderReader
 from service.doubles import NotifierDouble
+from topdown_nets import card_of, simcc, yolox
 from videos import make_video
 from worker.doubles import SUFFIX, ToyRecipe, until
 
@@ -487,11 +493,44 @@ def test_real_networks_are_loaded_and_used(
     assert (overview.done, overview.frames) == (1, 2)
     found = receipt.decode((folder / "a.posewatch.json").read_bytes())
     assert found is not None
-    assert set(found.work.software) == {"posewatch", *build.SOFTWARE}
+    assert set(found.work.software) == {"posewatch", *recipes.SOFTWARE}
     assert "unknown" not in found.work.software.values()
     assert found.work.models == holistic_model.digests
 
 
+def test_dwpose_s_networks_are_pulled_loaded_and_used(
+    folder: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From published files, small ones whose card is called dwpose, to a result and a receipt."""
+    published, known = tmp_path / "published", tmp_path / "cards"
+    published.mkdir()
+    known.mkdir()
+    card = card_of(yolox(published / "d.onnx"), simcc(published / "p.onnx"))
+    (known / "dwpose.json").write_text(card.model_dump_json(), encoding="utf-8")
+    monkeypatch.undo()
+    monkeypatch.setattr(cards, "_folder", lambda: known)
+    monkeypatch.setenv("POSEWATCH_MODELS", os.fspath(tmp_path / "models"))
+    cards.card.cache_clear()
+    settings = changed(
+        settings, recipe={"pose": "dwpose", "signer": "central"}, work={"device": "cpu"}
+    )
+    make_video(folder / "a.mp4", frames=3)
+    try:
+        with pytest.raises(ModelError, match="models pull dwpose"):
+            build.drain(settings, str(folder), lambda _overview: None)
+        model = pull("dwpose", ModelCache(), given=[published])
+        overview = build.drain(settings, str(folder), lambda _overview: None)
+    finally:
+        cards.card.cache_clear()
+    assert (overview.done, overview.frames) == (1, 3)
+    found = receipt.decode((folder / "a.posewatch.json").read_bytes())
+    assert isinstance(found, receipt.Receipt)
+    assert (found.recipe.name, found.recipe.settings["signer"]) == ("dwpose", "central")
+    assert found.work.models == model.digests
+    assert [result.name for result in found.results] == ["a.pose-dwpose.npz"]
+    assert read_pose(folder / "a.pose-dwpose.npz").rows.frames.shape == (3, 1, 134, 2)
+
+
 def test_versions_of_missing_packages_are_unknown() -> None:
-    assert build._version_of("no-such-package", "numpy") != "unknown"
-    assert build._version_of("no-such-package") == "unknown"
+    assert recipes.version_of("no-such-package", "numpy") != "unknown"
+    assert recipes.version_of("no-such-package") == "unknown"

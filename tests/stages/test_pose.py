@@ -13,7 +13,8 @@ from posewatch.base.clock import SystemClock
 from posewatch.base.errors import Fault, InputError
 from posewatch.base.metrics import Stage
 from posewatch.formats.pose_npz import PoseWriter, read_provenance
-from posewatch.stages.pose import REVISION, SUFFIX, MediaPipePose
+from posewatch.stages.mediapipe import REVISION, SUFFIX, MediaPipePose
+from posewatch.stages.pose import Loaded
 from posewatch.stages.recipe import Progress, RecipeId
 from posewatch.vision.decoder import Decoder
 from posewatch.vision.holistic import Holistic, Mode
@@ -43,10 +44,12 @@ def video(tmp_path: Path) -> Path:
 def recipe(mode: Mode = Mode.STATIC, batch: int = 4) -> MediaPipePose:
     return MediaPipePose(
         Holistic(FakeEngine(), mode),
-        models={"pose": "ab" * 32},
-        software={"numpy": "1"},
-        provider="FakeProvider",
-        batch=batch,
+        Loaded(
+            models={"pose": "ab" * 32},
+            software={"numpy": "1"},
+            provider="FakeProvider",
+            batch=batch,
+        ),
     )
 
 

@@ -87,14 +87,49 @@ def test_a_result_without_frames_has_a_summary(tmp_path: Path) -> None:
 
 
 def test_results_with_other_keypoints_have_a_summary(tmp_path: Path) -> None:
-    with PoseWriter(tmp_path / "a.npz", points=(1, 134, 2), confidences="confidences") as writer:
-        frames = np.zeros((4, 1, 134, 2))
+    with PoseWriter(tmp_path / "a.npz", points=(1, 17, 2), confidences="confidences") as writer:
+        frames = np.zeros((4, 1, 17, 2))
         frames[:2] = np.nan
-        writer.append(frames, np.zeros((4, 1, 134)), np.arange(4))
+        writer.append(frames, np.zeros((4, 1, 17)), np.arange(4))
         writer.close(fps=1.0, size=(96, 64), provenance="{}")
     summary = summarise(tmp_path / "a.npz")
     assert summary.found == {"anybody": 0.5}
-    assert summary.keypoints == (1, 134, 2)
+    assert summary.keypoints == (1, 17, 2)
+
+
+def write_openpose(path: Path, frames: int, *, hands_from: int = 0) -> Path:
+    """Somebody in the middle of the picture, whose hands are found from some frame on."""
+    rng = np.random.default_rng(0)
+    points = 0.25 + rng.random((frames, 1, 134, 2), np.float32) / 2
+    confidences = np.ones((frames, 1, 134), np.float32)
+    confidences[:hands_from, :, 92:] = 0.2
+    points[confidences < 0.3] = -1
+    with PoseWriter(path, points=(1, 134, 2), confidences="confidences") as writer:
+        writer.append(points, confidences, np.arange(frames) / 25)
+        writer.close(fps=25.0, size=(96, 64), provenance="{}")
+    return path
+
+
+def test_what_is_at_minus_one_was_not_found(tmp_path: Path) -> None:
+    summary = summarise(write_openpose(tmp_path / "a.npz", 4, hands_from=3))
+    assert summary.found == {
+        "body": 1.0,
+        "feet": 1.0,
+        "face": 1.0,
+        "left hand": 0.25,
+        "right hand": 0.25,
+    }
+    assert summary.longest_gap == 0.0
+
+
+def test_the_keypoints_of_openpose_are_drawn(tmp_path: Path, decoder: Decoder) -> None:
+    video = make_video(tmp_path / "a.mp4", frames=4)
+    result = write_openpose(tmp_path / "a.npz", 4, hands_from=4)
+    render(result, video, tmp_path / "a.png", decoder, lambda _done, _total: None)
+    empty = write_openpose(tmp_path / "empty.npz", 0)
+    with pytest.raises(PosewatchError, match="no frame"):
+        render(empty, video, tmp_path / "b.png", decoder, lambda _done, _total: None)
+    assert (tmp_path / "a.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(
@@ -220,7 +255,7 @@ def test_wrong_arguments_are_told_apart(tmp_path: Path, decoder: Decoder) -> Non
         drawing(video, video, "o.mp4")
     with pytest.raises(InputError):
         drawing(result, result, "o.mp4")
-    with PoseWriter(tmp_path / "other.npz", points=(1, 134, 2)) as writer:
+    with PoseWriter(tmp_path / "other.npz", points=(1, 17, 2)) as writer:
         writer.close(fps=1.0, size=(96, 64), provenance="{}")
     with pytest.raises(PosewatchError, match="other keypoints"):
         drawing(tmp_path / "other.npz", video, "o.mp4")

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from posewatch.vision import draw
-from posewatch.vision.skeleton import CHAINS, KEYPOINTS, Colour, Part
+from posewatch.vision.skeleton import CHAINS, HOLISTIC, KEYPOINTS, OPENPOSE, Colour, Part
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from posewatch.vision.skeleton import Skeleton
 
 GREY = 128
 
@@ -121,6 +123,39 @@ def test_chains_stay_within_one_part_or_the_pose() -> None:
         }
         assert len(parts) == 1
     assert {p for chain in CHAINS for p in chain.points} >= {*range(33, 75)}
+
+
+@pytest.mark.parametrize(
+    ("joints", "colour"),
+    [((2, 3), Colour.RIGHT), ((5, 6), Colour.LEFT), ((114, 115), Colour.RIGHT)],
+)
+def test_limbs_in_openpose_s_order_have_the_colour_of_their_side(
+    joints: tuple[int, int], colour: Colour
+) -> None:
+    points, confidences = np.full((134, 2), -1, np.float32), np.zeros(134, np.float32)
+    points[list(joints)] = (0.25, 0.5), (0.75, 0.5)
+    image = canvas()
+    draw.draw_skeleton(image, points, confidences, OPENPOSE)
+    assert (image == GREY).all(), "nothing of it was found"
+    confidences[list(joints)] = 0.3
+    draw.draw_skeleton(image, points, confidences, OPENPOSE)
+    assert np.abs(image[150, 200].astype(int) - colour.value).max() < 40
+    left, top, right, bottom = touched(image)
+    assert (abs(left - 100), abs(right - 300)) <= (4, 4)
+    assert 146 <= top < bottom <= 154
+
+
+@pytest.mark.parametrize("skeleton", [HOLISTIC, OPENPOSE])
+def test_parts_follow_each_other_and_every_hand_is_drawn(skeleton: Skeleton) -> None:
+    numbers = [number for part in skeleton.parts.values() for number in range(134)[part]]
+    if skeleton is OPENPOSE:
+        assert numbers == list(range(134))
+    drawn = {number for chain in skeleton.chains for number in chain.points}
+    hands = (
+        range(skeleton.keypoints)[skeleton.parts[f"{side} hand"]] for side in ("left", "right")
+    )
+    assert drawn >= {number for hand in hands for number in hand}
+    assert max(drawn) < skeleton.keypoints
 
 
 def test_the_contact_sheet_keeps_every_picture_in_order() -> None:

@@ -57,6 +57,17 @@ def test_outputs_come_in_the_graph_s_order_and_in_one_piece(network: Path, count
     np.testing.assert_array_equal(sums[:, 0], images(count).reshape(count, -1).sum(axis=1))
 
 
+@pytest.mark.parametrize("count", [1, 3, 4, 6])
+def test_a_network_whose_batch_is_fixed_takes_any_number(network: Path, count: int) -> None:
+    model = onnx.load(network)
+    for end in (*model.graph.input, *model.graph.output):
+        end.type.tensor_type.shape.dim[0].dim_value = 3
+    onnx.save(model, network)
+    sums, copies = OnnxEngine({"sums": network}).infer("sums", images(count))
+    np.testing.assert_array_equal(copies, images(count))
+    np.testing.assert_array_equal(sums[:, 0], images(count).reshape(count, -1).sum(axis=1))
+
+
 def test_several_threads_share_one_engine(network: Path) -> None:
     engine = OnnxEngine({"sums": network})
 

@@ -82,10 +82,15 @@ def run(
     until_idle: Annotated[
         bool, typer.Option("--until-idle", help="Work the folder off, then exit.")
     ] = False,
+    pose: Annotated[
+        config.PoseModel | None,
+        typer.Option(help="mediapipe, or dwpose once it was pulled.", show_default=False),
+    ] = None,
     mode: Annotated[
         config.PoseMode | None,
         typer.Option(
-            help="static (as published datasets) or tracking (faster).", show_default=False
+            help="Of mediapipe: static (as published datasets) or tracking (faster).",
+            show_default=False,
         ),
     ] = None,
     single_writer: Annotated[
@@ -102,6 +107,8 @@ def run(
 ) -> None:
     """Watch FOLDER and make pose data of every video in it, until stopped."""
     overrides: dict[str, dict[str, object]] = {"recipe": {}, "folder": {}}
+    if pose is not None:
+        overrides["recipe"]["pose"] = pose.value
     if mode is not None:
         overrides["recipe"]["mode"] = mode.value
     if single_writer:

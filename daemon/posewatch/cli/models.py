@@ -14,7 +14,16 @@ from rich.text import Text
 
 from posewatch.cli.progress import Bar
 from posewatch.models.cache import ModelCache
-from posewatch.models.cards import card, list_cards
+from posewatch.models.cards import (
+    AnyCard,
+    DetectorNetwork,
+    Input,
+    PoseNetwork,
+    TfliteNetwork,
+    WheelCard,
+    card,
+    list_cards,
+)
 from posewatch.models.pull import Stage, pull
 
 app = typer.Typer(no_args_is_help=True)
@@ -25,7 +34,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 _TITLES = {
     Stage.WAIT: "Waiting for another pull",
     Stage.DOWNLOAD: "Downloading",
-    Stage.CONVERT: "Converting the networks",
+    Stage.CONVERT: "Preparing the networks",
     Stage.VERIFY: "Verifying the networks",
     Stage.INSTALL: "Installing",
 }
@@ -59,21 +68,24 @@ def list_models(as_json: AsJson = False) -> None:
 @app.command("pull")
 def pull_model(
     name: Name,
-    wheel: Annotated[
-        Path | None,
+    given: Annotated[
+        list[Path] | None,
         typer.Option(
-            "--from", help="The file, on a machine without a way out.", show_default=False
+            "--from",
+            metavar="PATH",
+            help="Its files, or a folder with them, on a machine without a way out.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Download a model, convert it, verify it, and keep it on this machine."""
+    """Download a model, make it fit, verify it, and keep it on this machine."""
     cache = ModelCache()
     with Bar("Looking", Console(stderr=True)) as bar:
         model = pull(
             name,
             cache,
             lambda stage, done, total: bar.stage(_TITLES[stage], done, total),
-            wheel=wheel,
+            given=given or (),
         )
     Console(soft_wrap=True).print(Text(f"{name} is ready in {model.folder}"))
 
@@ -90,13 +102,11 @@ def show_model(name: Name, as_json: AsJson = False) -> None:
     facts = Table(box=None, pad_edge=False, show_header=False)
     facts.add_column(style="dim")
     facts.add_column(overflow="fold")
-    source = shown.source
     facts.add_row("name", shown.name)
     facts.add_row("what", shown.title)
     facts.add_row("licence", f"{shown.licence} ({shown.licence_source})")
-    facts.add_row("source", f"{source.package} {source.version}: {source.wheel}")
-    facts.add_row("size", f"{source.size:,} bytes")
-    facts.add_row("sha256", source.sha256)
+    for what, value in _source(shown):
+        facts.add_row(what, value)
     facts.add_row("installed", Text(str(installed.folder) if installed else "no"))
     parts = ", ".join(f"{part.name} {part.count}" for part in shown.components)
     facts.add_row("keypoints", f"{len(shown.keypoints)}: {parts}")
@@ -105,17 +115,41 @@ def show_model(name: Name, as_json: AsJson = False) -> None:
     for column in ("Network", "Input", "Range", "Bytes", "sha256"):
         networks.add_column(column, overflow="fold")
     for network in shown.networks:
-        size, low, high = network.input.size, network.input.low, network.input.high
-        networks.add_row(
-            network.name,
-            f"{size}x{size} RGB",
-            f"{low:g}..{high:g}",
-            f"{network.size:,}",
-            network.sha256,
-        )
+        looks_at, values = _input(network)
+        networks.add_row(network.name, looks_at, values, f"{network.size:,}", network.sha256)
     console.print()
     console.print(networks)
     console.print()
     for part in shown.components:
         names = ", ".join(part.names) if part.names else f"0 to {part.count - 1}, by number"
         console.print(f"[bold]{part.name}[/] ({part.count}): {names}", highlight=False)
+
+
+def _source(shown: AnyCard) -> list[tuple[str, str]]:
+    """Where a model comes from, in words: names and values."""
+    if isinstance(shown, WheelCard):
+        source = shown.source
+        return [
+            ("source", f"{source.package} {source.version}: {source.wheel}"),
+            ("size", f"{source.size:,} bytes"),
+            ("sha256", source.sha256),
+        ]
+    published = shown.source
+    files = ", ".join(network.member for network in shown.networks)
+    return [
+        (
+            "source",
+            f"{published.endpoint}/{published.repository} at {published.revision}: {files}",
+        ),
+        ("size", f"{sum(network.size for network in shown.networks):,} bytes"),
+    ]
+
+
+def _input(network: TfliteNetwork | DetectorNetwork | PoseNetwork) -> tuple[str, str]:
+    """What a network looks at, and in which range of values."""
+    picture = network.input
+    if isinstance(picture, Input):
+        return f"{picture.size}x{picture.size} RGB", f"{picture.low:g}..{picture.high:g}"
+    low = min((0 - mean) / std for mean, std in zip(picture.mean, picture.std, strict=True))
+    high = max((255 - mean) / std for mean, std in zip(picture.mean, picture.std, strict=True))
+    return f"{picture.width}x{picture.height} {picture.channels}", f"{low:.3g}..{high:.3g}"

@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -26,7 +27,7 @@ from numpy.lib import format as npy
 from posewatch.base.errors import PosewatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
@@ -59,6 +60,7 @@ class PoseWriter:
         path: of the archive; its folder should be a local disk.
         points: shape of one frame: (K, C), or (P, K, C) for several people.
         confidences: name of the array of confidences, one for each point.
+        others: further arrays of float32 with a row for each frame: the shape of a row, by name.
     """
 
     def __init__(
@@ -67,15 +69,22 @@ class PoseWriter:
         *,
         points: tuple[int, ...] = (543, 3),
         confidences: str = "visibility",
+        others: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
     ) -> None:
         if confidences not in _CONFIDENCES:
             raise ValueError(f"the confidences are called one of {_CONFIDENCES}")
+        if taken := others.keys() & {*_CONFIDENCES, _FRAMES, _TIMES, _FPS, _SIZE, _PROVENANCE}:
+            raise ValueError(f"names of further arrays are taken: {sorted(taken)}")
         self._path = path
         self._count = 0
         self._spools = {
             _FRAMES: _Spool(path.parent, np.dtype("<f4"), points),
             confidences: _Spool(path.parent, np.dtype("<f4"), points[:-1]),
             _TIMES: _Spool(path.parent, np.dtype("<f8"), ()),
+            **{
+                name: _Spool(path.parent, np.dtype("<f4"), row)
+                for name, row in sorted(others.items())
+            },
         }
 
     def __enter__(self) -> Self:
@@ -89,22 +98,33 @@ class PoseWriter:
         """Frames appended so far."""
         return self._count
 
-    def append(self, frames: ArrayLike, confidences: ArrayLike, timestamps: ArrayLike) -> None:
+    def append(
+        self,
+        frames: ArrayLike,
+        confidences: ArrayLike,
+        timestamps: ArrayLike,
+        others: Mapping[str, ArrayLike] = MappingProxyType({}),
+    ) -> None:
         """Add n frames.
 
         Args:
             frames: (n, *points) float32; NaN where a point was not found.
             confidences: (n, *points without the last axis) float32.
             timestamps: (n,) float64, seconds since the first frame.
+            others: (n, *row) float32 of each further array, by name.
 
         Raises:
-            ValueError: the shapes do not fit; nothing was added.
+            ValueError: the shapes, or the names of others, do not fit; nothing was added.
             OSError: the disk is full, say.
         """
+        names = list(self._spools)[3:]
+        if sorted(others) != names:
+            raise ValueError(f"the further arrays are {names}, not {sorted(others)}")
+        further = [others[name] for name in names]
         arrays = [
             spool.checked(name, values)
             for (name, spool), values in zip(
-                self._spools.items(), (frames, confidences, timestamps), strict=True
+                self._spools.items(), (frames, confidences, timestamps, *further), strict=True
             )
         ]
         lengths = {len(array) for array in arrays}

@@ -23,13 +23,16 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from posewatch.base.errors import ModelError
-from posewatch.models.cards import Card, Sha256, card
+from posewatch.models.cards import AnyCard, Sha256, WheelCard, card
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 CONVERTER_VERSION = 3
 """Raised whenever the conversion makes other files than before; a test notices when it was not."""
+
+FOLD_VERSION = 1
+"""Raised whenever the rewriting of published networks makes other files than before."""
 
 MANIFEST = "manifest.json"
 """Written last: what a model's folder holds."""
@@ -52,7 +55,7 @@ class Manifest(BaseModel):
 
     Attributes:
         card: digest of its card.
-        converter: see `CONVERTER_VERSION`.
+        converter: see `maker_version`.
         made_with: versions of the packages that converted it, for reports of errors.
         networks: its files, by network.
     """
@@ -75,7 +78,7 @@ class InstalledModel:
         manifest: of what it consists.
     """
 
-    card: Card
+    card: AnyCard
     folder: Path
     manifest: Manifest
 
@@ -111,6 +114,11 @@ class InstalledModel:
                 raise ModelError(
                     f"{path} was changed after it was made", hint=pull_hint(self.card.name)
                 )
+
+
+def maker_version(card: AnyCard) -> int:
+    """Version of what makes the files of this model out of those on its card."""
+    return CONVERTER_VERSION if isinstance(card, WheelCard) else FOLD_VERSION
 
 
 def pull_hint(name: str, environ: Mapping[str, str] = os.environ) -> str:
@@ -159,9 +167,9 @@ class ModelCache:
     def __init__(self, root: Path | None = None) -> None:
         self.root = default_root() if root is None else root
 
-    def folder(self, card: Card) -> Path:
+    def folder(self, card: AnyCard) -> Path:
         """Where a model is, or would be: differs with its card and with the converter."""
-        key = hashlib.sha256(f"{card.digest} {CONVERTER_VERSION}".encode()).hexdigest()
+        key = hashlib.sha256(f"{card.digest} {maker_version(card)}".encode()).hexdigest()
         return self.root / f"{card.name}-{key[:16]}"
 
     def installed(self, name: str) -> InstalledModel | None:
@@ -236,7 +244,7 @@ class ModelCache:
             # A pip that outlived its parent may still write there: the next pull sweeps it.
             shutil.rmtree(leftover, ignore_errors=True)
 
-    def install(self, card: Card, built: Path) -> None:
+    def install(self, card: AnyCard, built: Path) -> None:
         """Give a model that was built its place, whole and durably. Only inside of `building`.
 
         What is there already is replaced: it was damaged, or it would not have been built again.

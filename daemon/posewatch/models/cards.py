@@ -11,7 +11,15 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+)
 
 from posewatch.base.errors import ModelError
 
@@ -26,6 +34,10 @@ class _Record(BaseModel):
 
 
 class Source(_Record):
+    """Where the files of a model come from."""
+
+
+class WheelSource(Source):
     """The one file of a package index that holds the networks.
 
     The networks inside are the same on every platform, so a card pins one wheel and it is
@@ -52,8 +64,22 @@ class Source(_Record):
     platform: str
 
 
+class RepositorySource(Source):
+    """A repository of models that serves single files as Hugging Face does.
+
+    Attributes:
+        endpoint: of the service; `HF_ENDPOINT` can name a mirror.
+        repository: owner and name.
+        revision: branch, tag or commit. The digests on the card hold, whatever it points to.
+    """
+
+    endpoint: str
+    repository: str
+    revision: str
+
+
 class Input(_Record):
-    """The picture that a network looks at: uint8 RGB, `(N, size, size, 3)`, named `input`.
+    """The picture that a converted network looks at: uint8 RGB, `(N, size, size, 3)`, as `input`.
 
     The crop is bilinear, without antialiasing and without a half-pixel shift. The values 0..255
     are mapped to `low`..`high` inside the graph.
@@ -97,20 +123,131 @@ class Network(_Record):
 
     Attributes:
         name: used for its ONNX file and to ask for it.
-        member: path of the TFLite file in the wheel.
-        sha256: of the TFLite file.
-        size: of the TFLite file, bytes.
-        input: what it looks at.
-        outputs: those that are kept, in the order in which a session returns them. What only the
-            other outputs need is not converted.
+        member: path of its file in the source.
+        sha256: of that file.
+        size: of that file, bytes.
     """
 
     name: str
     member: str
     sha256: Sha256
     size: int
+
+
+class TfliteNetwork(Network):
+    """A TFLite network, which is converted to ONNX.
+
+    Attributes:
+        input: what it looks at.
+        outputs: those that are kept, in the order in which a session returns them. What only the
+            other outputs need is not converted.
+    """
+
     input: Input
     outputs: tuple[Output, ...]
+
+
+class Picture(_Record):
+    """The picture that a published ONNX network looks at: float32, `(N, 3, height, width)`.
+
+    Attributes:
+        width: in pixels.
+        height: in pixels.
+        channels: the order in which the network was trained to see them.
+        mean: taken from the values 0..255 of each channel, in that order.
+        std: by which the rest is divided.
+    """
+
+    width: Annotated[int, Field(gt=0)]
+    height: Annotated[int, Field(gt=0)]
+    channels: Literal["RGB", "BGR"]
+    mean: tuple[float, float, float]
+    std: tuple[
+        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
+    ]
+
+
+class YoloxDecode(_Record):
+    """The output of YOLOX as its authors export it: one row for each cell of each grid.
+
+    A row holds the box's centre within the cell (in cells), the logarithms of its width and height
+    (in cells), the probability of an object, and that of each class. The grids follow each other
+    in the order of the strides, row by row.
+
+    Attributes:
+        kind: `yolox`.
+        strides: side of a cell of each grid, in input pixels.
+        person: number of the class of people.
+    """
+
+    kind: Literal["yolox"]
+    strides: tuple[int, ...]
+    person: int
+
+
+class DetectionsDecode(_Record):
+    """Boxes out of a network that does its own suppression, as mmdeploy exports RTMDet and YOLOX.
+
+    The first output holds `(N, boxes, 5)`: left, top, right, bottom in input pixels, score; the
+    second `(N, boxes)` their classes.
+
+    Attributes:
+        kind: `detections`.
+        person: number of the class of people.
+        most: boxes of one picture that are looked at, best first.
+    """
+
+    kind: Literal["detections"]
+    person: int
+    most: Annotated[int, Field(gt=0)]
+
+
+class SimccDecode(_Record):
+    """SimCC: for each keypoint a row of scores along x (first output), another along y (second).
+
+    Attributes:
+        kind: `simcc`.
+        split: places in a row for each input pixel.
+    """
+
+    kind: Literal["simcc"]
+    split: Annotated[float, Field(gt=0)]
+
+
+class DetectorNetwork(Network):
+    """A network that finds people. The picture lies in the top left corner of its input.
+
+    Attributes:
+        input: what it looks at.
+        decode: what its output means.
+        fill: value of the input where there is no picture.
+        score: people below it are not believed.
+        overlap: of two boxes that overlap by more (intersection over union), the better one stays.
+    """
+
+    input: Picture
+    decode: Annotated[YoloxDecode | DetectionsDecode, Field(discriminator="kind")]
+    fill: Annotated[int, Field(ge=0, le=255)]
+    score: float
+    overlap: float
+
+
+class PoseNetwork(Network):
+    """A network that finds the keypoints of the one person in its input.
+
+    Attributes:
+        input: what it looks at.
+        decode: what its outputs mean.
+        keypoints: how many it finds.
+        padding: factor by which the box of the person is made larger.
+        score: keypoints below it count as not found.
+    """
+
+    input: Picture
+    decode: SimccDecode
+    keypoints: Annotated[int, Field(gt=0)]
+    padding: float
+    score: float
 
 
 class Component(_Record):
@@ -177,18 +314,57 @@ class Card(_Record):
         raise ModelError(f"{self.name} has no network {name!r}", hint=f"It has: {known}.")
 
 
+class WheelCard(Card):
+    """A model whose networks are TFLite files in a wheel, see `models.convert`."""
+
+    source: WheelSource
+    networks: tuple[TfliteNetwork, ...]
+
+
+class TopDownCard(Card):
+    """A model of two published ONNX networks: one finds people, one the keypoints of a person.
+
+    Attributes:
+        keypoint_order: `openpose`: the 133 keypoints of COCO-WholeBody in the order of OpenPose,
+            with a neck, 134 in all; `network`: as the network gives them.
+    """
+
+    source: RepositorySource
+    networks: tuple[DetectorNetwork, PoseNetwork]
+    keypoint_order: Literal["openpose", "network"]
+
+    @property
+    def detector(self) -> DetectorNetwork:
+        """The network that finds people."""
+        return self.networks[0]
+
+    @property
+    def pose(self) -> PoseNetwork:
+        """The network that finds keypoints."""
+        return self.networks[1]
+
+
+AnyCard = WheelCard | TopDownCard
+_ANY_CARD: TypeAdapter[AnyCard] = TypeAdapter(
+    Annotated[
+        Annotated[WheelCard, Tag("wheel")] | Annotated[TopDownCard, Tag("top-down")],
+        Discriminator(lambda told: "top-down" if "keypoint_order" in told else "wheel"),
+    ]
+)
+
+
 def _folder() -> Traversable:
     return resources.files("posewatch.models") / "cards"
 
 
-def list_cards() -> tuple[Card, ...]:
+def list_cards() -> tuple[AnyCard, ...]:
     """Every model that this version knows, by name."""
     names = (entry.name for entry in _folder().iterdir() if entry.name.endswith(".json"))
     return tuple(card(name.removesuffix(".json")) for name in sorted(names))
 
 
 @cache
-def card(name: str) -> Card:
+def card(name: str) -> AnyCard:
     """The card of a model.
 
     Raises:
@@ -199,7 +375,7 @@ def card(name: str) -> Card:
         raise ModelError(f"No model is called {name!r}", hint=f"Known: {', '.join(known)}.")
     text = (_folder() / f"{name}.json").read_text(encoding="utf-8")
     try:
-        return Card.model_validate_json(text)
+        return _ANY_CARD.validate_json(text)
     except ValidationError as error:
         raise ModelError(
             f"The card of {name} is damaged: {error}", hint="Install posewatch again."

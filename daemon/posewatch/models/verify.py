@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from posewatch.models.cards import Network
+    from posewatch.models.cards import TfliteNetwork
 
 PICTURES = 3
 _PATCHES = 8
@@ -44,7 +44,7 @@ def probe_indices(count: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, _PLACES).round().astype(np.int64))
 
 
-def verify_network(path: Path, network: Network) -> float:
+def verify_network(path: Path, network: TfliteNetwork) -> float:
     """Compare a converted network with its card, on the CPU.
 
     Returns:
@@ -77,7 +77,7 @@ def verify_network(path: Path, network: Network) -> float:
 
 
 def _compare(
-    network: Network, index: int, batch: NDArray[Any], single: list[NDArray[Any]]
+    network: TfliteNetwork, index: int, batch: NDArray[Any], single: list[NDArray[Any]]
 ) -> float:
     output = network.outputs[index]
     what = f"{network.name}: output {output.name}"

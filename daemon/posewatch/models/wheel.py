@@ -12,37 +12,26 @@ import zipfile
 from typing import TYPE_CHECKING
 
 from posewatch.base.errors import ModelError
+from posewatch.models.check import check_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from posewatch.models.cards import Card, Network
+    from posewatch.models.cards import TfliteNetwork, WheelCard
 
 _HINT = "Download it again; if that does not help, the package index serves another file."
 
 
-def check_wheel(path: Path, card: Card) -> None:
+def check_wheel(path: Path, card: WheelCard) -> None:
     """Compare a wheel with its card.
 
     Raises:
         ModelError: it cannot be read, or is another file.
     """
-    source = card.source
-    try:
-        size = path.stat().st_size
-        if size != source.size:
-            raise ModelError(f"{path} has {size} bytes; expected {source.size}", hint=_HINT)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelError(
-            f"Cannot read {path}: {error.strerror}", hint="Is it the wheel?"
-        ) from error
-    if digest != source.sha256:
-        raise ModelError(f"{path} has sha256 {digest}; expected {source.sha256}", hint=_HINT)
+    check_file(path, card.source.size, card.source.sha256, hint=_HINT)
 
 
-def read_networks(path: Path, card: Card) -> dict[str, bytes]:
+def read_networks(path: Path, card: WheelCard) -> dict[str, bytes]:
     """The TFLite files of a card's networks, by network.
 
     Memory is bounded by the sizes on the card, whatever the archive claims.
@@ -60,7 +49,7 @@ def read_networks(path: Path, card: Card) -> dict[str, bytes]:
         raise ModelError(f"Cannot unpack {path}: {error}", hint=_HINT) from error
 
 
-def _member(archive: zipfile.ZipFile, network: Network) -> bytes:
+def _member(archive: zipfile.ZipFile, network: TfliteNetwork) -> bytes:
     entries = [entry for entry in archive.infolist() if entry.filename == network.member]
     if len(entries) != 1:
         raise ModelError(

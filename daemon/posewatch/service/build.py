@@ -11,7 +11,6 @@ import sys
 import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -42,12 +41,10 @@ from posewatch.service.inbox import Ask, Hint, Inbox, Trouble
 from posewatch.service.notify import Notifier, SilentNotifier, Watchdog, notifier, watchdog_interval
 from posewatch.service.pages import Check, Pages, Readiness
 from posewatch.service.progress import Progress
+from posewatch.service.recipes import Opening
 from posewatch.service.reload import adopt
-from posewatch.stages.pose import MediaPipePose
 from posewatch.storage.sqs import SqsQueue
 from posewatch.vision.decoder import Decoder
-from posewatch.vision.engine import BatchingEngine, Device, Engine, OnnxEngine
-from posewatch.vision.holistic import Holistic, Mode, stay_on_calling_thread
 from posewatch.vision.video import DecodeLimits
 from posewatch.watch.events import BucketEvents
 from posewatch.watch.inotify import LocalWrites
@@ -63,27 +60,16 @@ if TYPE_CHECKING:
 
     from posewatch.service.doctor import Finding
     from posewatch.service.overview import Overview
+    from posewatch.stages.pose import PoseRecipe
     from posewatch.storage.contract import Storage
 
 log = logging.getLogger(__name__)
-
-MODEL = "mediapipe-holistic"
 
 PATIENCE = 30.0
 """Seconds that one turn of the loop may take; see `service.progress`."""
 
 LOADING = 600.0
 """Seconds that loading the networks may take: a GPU compiles kernels at its first start."""
-
-CPU = "CPUExecutionProvider"
-
-SOFTWARE = {
-    "av": ("av",),
-    "numpy": ("numpy",),
-    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
-    "opencv": ("opencv-python-headless", "opencv-python"),
-}
-"""What takes part in making results, and the packages that it comes in."""
 
 
 def system_clock() -> Clock:
@@ -337,47 +323,28 @@ class _House:
                 raise
             raise UnmountedError(error.message, hint=error.hint) from error
 
-    def _open_recipe(self, stack: ExitStack) -> Callable[[config.RecipeSettings], MediaPipePose]:
+    def _open_recipe(self, stack: ExitStack) -> Callable[[config.RecipeSettings], PoseRecipe]:
         """Load the networks; the answer makes recipes of them."""
         self._now("loading the networks")
-        work = self._settings.work
-        model = ModelCache().require(MODEL)
+        settings = self._settings
+        opening = Opening(settings.recipe.pose, ModelCache())
         self._notifier.extend_timeout(LOADING)
-        # Several videos keep all cores busy; OpenCV's own threads would only get in their way.
-        stay_on_calling_thread()
         with self._progress.during(self._doing, LOADING):
-            networks = {
-                network.name: model.network(network.name) for network in model.card.networks
-            }
-            onnx = OnnxEngine(networks, device=Device(work.device))
-        engine: Engine = onnx
-        if onnx.provider != CPU:
-            # One copy of the networks, fed by all videos in flight.
-            engine = stack.enter_context(BatchingEngine(onnx, max_batch=work.batch))
-        software = {name: _version_of(*packages) for name, packages in SOFTWARE.items()}
+            opened = opening.open(settings.work, stack)
         self._metrics.describe_build(
             version=__version__,
             python=platform.python_version(),
-            onnxruntime=software["onnxruntime"],
-            provider=onnx.provider,
+            onnxruntime=opened.loaded.software["onnxruntime"],
+            provider=opened.loaded.provider,
         )
+        model, provider, reason = opened.model, opened.loaded.provider, opened.fallback
         log.info(
             "the networks are loaded",
-            extra=fields(model=MODEL, provider=onnx.provider, reason=onnx.fallback)
-            if onnx.fallback
-            else fields(model=MODEL, provider=onnx.provider),
+            extra=fields(model=model, provider=provider, reason=reason)
+            if reason
+            else fields(model=model, provider=provider),
         )
-
-        def recipe(settings: config.RecipeSettings) -> MediaPipePose:
-            return MediaPipePose(
-                Holistic(engine, Mode(settings.mode.value)),
-                models=model.digests,
-                software=software,
-                provider=onnx.provider,
-                batch=work.batch,
-            )
-
-        return recipe
+        return opened.recipe
 
     def _open_cache(self) -> InputCache:
         cache = self._settings.cache
@@ -457,16 +424,6 @@ class _House:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _version_of(*packages: str) -> str:
-    """The version of the first of these packages that is installed."""
-    for package in packages:
-        try:
-            return metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return "unknown"
 
 
 def _boot_id() -> str:

@@ -23,6 +23,7 @@ FIXED: Final = frozenset(
         ("work", "device"),
         ("work", "batch"),
         ("claims", "ttl"),
+        ("recipe", "pose"),
     }
 )
 """Settings that only a restart takes over."""

@@ -1,55 +1,91 @@
-"""The pose stage: from a local video to a local pose file."""
+"""The pose stage: from a local video to a local pose file, whatever the networks are."""
 
 from __future__ import annotations
 
 import json
 import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from posewatch import __version__
 from posewatch.base.errors import Fault, InputError, PosewatchError
 from posewatch.formats.pose_npz import PoseWriter, read_provenance
-from posewatch.stages.recipe import Made, Progress, RecipeId
+from posewatch.stages.recipe import Made, Progress
 from posewatch.vision.video import average_fps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from posewatch.vision.decoder import Decoder
-    from posewatch.vision.holistic import Holistic
+    import numpy as np
+    from numpy.typing import NDArray
 
-REVISION = 1
-"""Part of the recipe's hash: raised whenever the same video would give other numbers."""
-SUFFIX = ".pose-mediapipe.npz"
+    from posewatch.stages.recipe import RecipeId
+    from posewatch.vision.decoder import Chunk, Decoder
+    from posewatch.vision.video import VideoInfo
 
 
-class MediaPipePose:
-    """A `Recipe`: MediaPipe Holistic on every frame.
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Networks that are ready to run, and what is told of them.
 
-    Args:
-        holistic: the networks and the mode.
+    Attributes:
         models: sha256 of each network.
         software: versions of the libraries.
         provider: what the networks run on.
         batch: frames that are handed to the networks together.
     """
 
-    def __init__(
-        self,
-        holistic: Holistic,
-        *,
-        models: Mapping[str, str],
-        software: Mapping[str, str],
-        provider: str,
-        batch: int,
-    ) -> None:
-        self._holistic = holistic
-        self._batch = batch
-        self.models = models
-        self.software = software
-        self.provider = provider
-        self.id = RecipeId("mediapipe", {"mode": holistic.mode.value, "revision": REVISION})
+    models: Mapping[str, str]
+    software: Mapping[str, str]
+    provider: str
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What was found in some frames, as `PoseWriter.append` takes it.
+
+    Attributes:
+        frames: (n, *points) float32.
+        confidences: (n, *points without the last axis) float32.
+        others: further arrays, by name.
+    """
+
+    frames: NDArray[np.float32]
+    confidences: NDArray[np.float32]
+    others: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+class PoseRecipe(ABC):
+    """A `Recipe` that makes one pose file.
+
+    Args:
+        recipe_id: name and settings.
+        suffix: of the result.
+        loaded: the networks.
+    """
+
+    def __init__(self, recipe_id: RecipeId, suffix: str, loaded: Loaded) -> None:
+        self.id = recipe_id
+        self.suffix = suffix
+        self.models = loaded.models
+        self.software = loaded.software
+        self.provider = loaded.provider
+        self._batch = loaded.batch
+
+    @abstractmethod
+    def _start(self, video: VideoInfo) -> Callable[[Chunk], Rows]:
+        """Begin a video: the answer is called with its frames in order."""
+
+    @abstractmethod
+    def _writer(self, path: Path) -> PoseWriter:
+        """Begin a result."""
+
+    @abstractmethod
+    def _about(self) -> Mapping[str, str]:
+        """What is to be known about the numbers in a result, for its provenance."""
 
     def run(
         self,
@@ -60,20 +96,20 @@ class MediaPipePose:
         report: Callable[[Progress], None],
     ) -> Made:
         """See `Recipe`."""
-        output = folder / f"result{SUFFIX}"
+        output = folder / f"result{self.suffix}"
         clock = time.perf_counter
         spent = {"decode": 0.0, "infer": 0.0, "write": 0.0}
         begun = clock()
         frames, last = 0, 0.0
         with decoder.open(video) as opened:
             info = opened.info
-            track = self._holistic.start(info.width, info.height)
-            with PoseWriter(output) as writer:
+            find = self._start(info)
+            with self._writer(output) as writer:
                 for chunk in opened.chunks(self._batch):
                     decoded = clock()
-                    poses = track.process(chunk.images)
+                    rows = find(chunk)
                     inferred = clock()
-                    writer.append(poses.frames, poses.visibility, chunk.times)
+                    writer.append(rows.frames, rows.confidences, chunk.times, rows.others)
                     frames, last = frames + len(chunk.times), float(chunk.times[-1])
                     written = clock()
                     spent["decode"] += decoded - begun
@@ -93,7 +129,7 @@ class MediaPipePose:
                     provenance=self._provenance(sha256),
                 )
                 spent["write"] += clock() - begun
-        return Made(results={SUFFIX: output}, frames=frames, seconds=last, timings=spent)
+        return Made(results={self.suffix: output}, frames=frames, seconds=last, timings=spent)
 
     def _provenance(self, sha256: str) -> str:
         """How the file came to be. Holds nothing that differs between two runs on one machine."""
@@ -106,9 +142,7 @@ class MediaPipePose:
                 "models": dict(self.models),
                 "software": dict(self.software),
                 "provider": self.provider,
-                "keypoints": "pose 33, right hand 21, left hand 21, face 468",
-                "coordinates": "x and y in 0..1 of the displayed image, z as MediaPipe gives it",
-                "missing": "NaN",
+                **self._about(),
             },
             sort_keys=True,
         )

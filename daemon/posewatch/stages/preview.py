@@ -15,7 +15,7 @@ from posewatch.base.errors import PosewatchError, SettingsError
 from posewatch.formats.pose_npz import open_pose
 from posewatch.vision import draw
 from posewatch.vision.encode import VideoWriter
-from posewatch.vision.skeleton import KEYPOINTS, Part
+from posewatch.vision.skeleton import skeleton_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,13 +32,6 @@ _TILE_PIXELS = 640
 _SAME_TIME = 0.001  # seconds by which the times of result and video may differ
 
 _DIGEST = re.compile("[0-9a-f]{64}")
-
-_NAMES = {
-    Part.POSE: "pose",
-    Part.RIGHT_HAND: "right hand",
-    Part.LEFT_HAND: "left hand",
-    Part.FACE: "face",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +97,8 @@ def summarise(result: Path) -> Summary:
     with open_pose(result) as pose:
         found, times = _found(pose)
         head = pose.head
-    names = [_NAMES[part] for part in Part] if head.points[-2] == KEYPOINTS else ["anybody"]
+    skeleton = skeleton_of(head.points)
+    names = ["anybody"] if skeleton is None else skeleton.parts
     provenance: object = {}
     with suppress(ValueError, RecursionError):
         provenance = json.loads(head.provenance)
@@ -123,16 +117,20 @@ def summarise(result: Path) -> Summary:
 
 def _found(pose: OpenPose) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Which parts were found in each frame, (T, parts), and the times (T,)."""
-    known = pose.head.points[-2] == KEYPOINTS
-    slices = [part.value for part in Part] if known else [slice(None)]
+    skeleton = skeleton_of(pose.head.points)
+    slices = [slice(None)] if skeleton is None else list(skeleton.parts.values())
     found = np.zeros((pose.head.count, len(slices)), bool)
     times = np.zeros(pose.head.count)
     start = 0
     for block in pose.blocks(_ROWS):
         n = len(block.timestamps)
-        finite: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(block.frames), axis=-1)
+        there = (
+            np.logical_and.reduce(np.isfinite(block.frames), axis=-1)
+            if skeleton is None
+            else skeleton.is_found(block.frames, block.confidences)
+        )
         for index, part in enumerate(slices):
-            found[start : start + n, index] = finite[..., part].reshape(n, -1).any(axis=1)
+            found[start : start + n, index] = there[..., part].reshape(n, -1).any(axis=1)
         times[start : start + n] = block.timestamps
         start += n
     return found, times
@@ -214,8 +212,6 @@ def render(
     part = output.with_name(f".{output.name}.part")
     try:
         with open_pose(result) as pose, decoder.open(video) as opened:
-            if pose.head.points[-2] != KEYPOINTS:
-                raise PosewatchError(f"{result.name} holds other keypoints than can be drawn")
             if suffix == ".mp4":
                 _render_video(pose, opened, part, progress)
             else:
@@ -253,6 +249,9 @@ def _drawn(
     pose: OpenPose, video: Video, wanted: Callable[[int], bool]
 ) -> Iterator[tuple[int, float, NDArray[np.uint8] | None]]:
     """Number, time and (where wanted) the drawn picture of each frame."""
+    skeleton = skeleton_of(pose.head.points)
+    if skeleton is None:
+        raise PosewatchError("the result holds other keypoints than can be drawn")
     rows = (
         (block.frames[i], block.confidences[i], float(block.timestamps[i]))
         for block in pose.blocks(_ROWS)
@@ -269,13 +268,22 @@ def _drawn(
             picture = None
             if wanted(number):
                 picture = image.copy()
-                draw.draw_skeleton(picture, row[0], row[1])
+                for points, confidences in _people(row[0], row[1]):
+                    draw.draw_skeleton(picture, points, confidences, skeleton)
             yield number, float(time), picture
             number += 1
     if next(rows, None) is not None:
         raise PosewatchError(
             f"the result is not one of this video: it has more than its {number:,} frames"
         )
+
+
+def _people(
+    points: NDArray[np.float32], confidences: NDArray[np.float32]
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Each person of a frame: (keypoints, coordinates) and (keypoints,)."""
+    single = points.reshape(-1, *points.shape[-2:])
+    yield from zip(single, confidences.reshape(len(single), -1), strict=True)
 
 
 def _render_video(

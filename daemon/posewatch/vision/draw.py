@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from posewatch.vision.skeleton import CHAINS, KEYPOINTS, Colour, Part
+from posewatch.vision.skeleton import HOLISTIC, Colour
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Image = NDArray[np.uint8]
+    from posewatch.vision.skeleton import Skeleton
 
-VISIBLE = 0.5
-"""Points of the pose below this are guesses, mostly about legs outside of the picture."""
+    Image = NDArray[np.uint8]
 
 _FRACTION_BITS = 4  # of a pixel, for smooth lines
 _SHADOW = (0, 0, 0)
@@ -27,33 +26,39 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def draw_skeleton(
-    image: Image, points: NDArray[np.float32], visibility: NDArray[np.float32]
+    image: Image,
+    points: NDArray[np.float32],
+    confidences: NDArray[np.float32],
+    skeleton: Skeleton = HOLISTIC,
 ) -> None:
     """Draw one person.
 
     Args:
         image: (H, W, 3) uint8, RGB; drawn on in place.
-        points: (543, 2 or more) x and y in 0..1 of the picture; points with NaN are left out.
-        visibility: (543,); the pose's points below `VISIBLE` are left out.
+        points: (keypoints, 2 or more) x and y in 0..1 of the picture; what was not found is left
+            out.
+        confidences: (keypoints,); guesses are left out, see `Skeleton`.
+        skeleton: what is joined to what.
 
     Raises:
         ValueError: the shapes do not fit.
     """
-    if points.ndim != 2 or len(points) != KEYPOINTS or visibility.shape != (KEYPOINTS,):
+    count = skeleton.keypoints
+    if points.ndim != 2 or len(points) != count or confidences.shape != (count,):
         raise ValueError(
-            f"points {points.shape} and visibility {visibility.shape} "
-            f"are not ({KEYPOINTS}, 3) and ({KEYPOINTS},)"
+            f"points {points.shape} and confidences {confidences.shape} "
+            f"are not ({count}, 2 or 3) and ({count},)"
         )
     height, width = image.shape[:2]
     # Far outside, OpenCV's integers would overflow.
     places = np.clip(points[:, :2].astype(np.float64), -10, 10) * (width, height)
-    shown: NDArray[np.bool_] = np.isfinite(places[:, 0]) & np.isfinite(places[:, 1])
-    found = {part: bool(shown[part.value].any()) for part in Part}
-    shown[Part.POSE.value] &= visibility[Part.POSE.value] >= VISIBLE
+    found = skeleton.is_found(points[:, :2], confidences)
+    shown = found.copy()
+    shown[skeleton.guessed] &= confidences[skeleton.guessed] >= skeleton.sure
     thickness = max(1, round(min(width, height) / 300))
     fixed = np.round(np.nan_to_num(places) * (1 << _FRACTION_BITS)).astype(np.int32)
-    for chain in CHAINS:
-        if chain.instead_of is not None and found[chain.instead_of]:
+    for chain in skeleton.chains:
+        if chain.instead_of is not None and found[chain.instead_of].any():
             continue
         lines = _pieces(chain.points, fixed, shown)
         if chain.colour is Colour.FACE:

@@ -143,18 +143,23 @@ class OnnxEngine:
             raise ModelError(
                 f"no network {network!r}", hint=f"There are: {', '.join(sorted(self._sessions))}"
             )
-        at_once = _CPU_BATCH if self.provider == _CPU else len(batch)
+        fixed = session.get_inputs()[0].shape[0]
+        if isinstance(fixed, int):
+            at_once, given = fixed, _filled(batch, fixed)
+        else:
+            at_once, given = (_CPU_BATCH if self.provider == _CPU else len(batch)), batch
         try:
-            return _joined(
+            outputs = _joined(
                 [
-                    session.run(None, {_INPUT: batch[start : start + at_once]})
-                    for start in range(0, len(batch), at_once)
+                    session.run(None, {_INPUT: given[start : start + at_once]})
+                    for start in range(0, len(given), at_once)
                 ]
             )
         except Exception as error:
             raise ModelError(
                 f"network {network} failed on a batch of shape {batch.shape}: {error}"
             ) from error
+        return outputs if len(given) == len(batch) else tuple(out[: len(batch)] for out in outputs)
 
 
 def _share_memory() -> None:
@@ -202,6 +207,12 @@ def _open_session(path: Path, provider: str, threads: int) -> ort.InferenceSessi
             hint="The GPU's driver, or CUDA's libraries, are missing or of another version",
         )
     return session
+
+
+def _filled(batch: NDArray[np.uint8], fixed: int) -> NDArray[np.uint8]:
+    """The batch, and its last crop again until there is a multiple of `fixed`."""
+    missing = -len(batch) % fixed
+    return np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]) if missing else batch
 
 
 def _joined(parts: Sequence[Sequence[NDArray[np.float32]]]) -> Outputs:

@@ -1,19 +1,28 @@
-"""Which keypoints are joined by lines when a person is drawn.
+"""Which keypoints are joined by lines when a person is drawn; each chain goes from point to point.
 
-The numbering is that of MediaPipe Holistic (pose 33, right hand 21, left hand 21, face 468); each
-chain is a line from point to point.
+Two numberings are known: that of MediaPipe Holistic (pose 33, right hand 21, left hand 21, face
+468), and OpenPose's of COCO-WholeBody (body 18, feet 6, face 68, left hand 21, right hand 21).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 KEYPOINTS = 543
 
 
 class Part(Enum):
-    """The components of a result, as slices of its keypoints."""
+    """The components of a result of MediaPipe Holistic, as slices of its keypoints."""
 
     POSE = slice(0, 33)
     RIGHT_HAND = slice(33, 54)
@@ -37,12 +46,12 @@ class Chain:
     Attributes:
         points: their indices among all keypoints.
         colour: of the line.
-        instead_of: drawn only where this part was not found.
+        instead_of: drawn only where none of these keypoints was found.
     """
 
     points: tuple[int, ...]
     colour: Colour
-    instead_of: Part | None = None
+    instead_of: slice | None = None
 
 
 _FINGERS = (
@@ -96,15 +105,128 @@ _FACE = (
 
 
 def _shifted(points: tuple[int, ...], part: Part) -> tuple[int, ...]:
-    return tuple(part.value.start + point for point in points)
+    return _from(part.value.start, points)
+
+
+def _from(start: int, points: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(start + point for point in points)
 
 
 CHAINS: tuple[Chain, ...] = (
     *(Chain(_shifted(points, Part.FACE), Colour.FACE) for points in _FACE),
-    *(Chain(points, Colour.FACE, instead_of=Part.FACE) for points in _HEAD_OF_THE_POSE),
+    *(Chain(points, Colour.FACE, instead_of=Part.FACE.value) for points in _HEAD_OF_THE_POSE),
     *(Chain(points, colour) for points, colour in _BODY),
-    *(Chain(points, colour, instead_of=part) for points, colour, part in _HANDS_OF_THE_POSE),
+    *(Chain(points, colour, instead_of=part.value) for points, colour, part in _HANDS_OF_THE_POSE),
     *(Chain(_shifted(points, Part.RIGHT_HAND), Colour.RIGHT) for points in _FINGERS),
     *(Chain(_shifted(points, Part.LEFT_HAND), Colour.LEFT) for points in _FINGERS),
 )
 """In the order of drawing: what comes later lies on top."""
+
+_OPENPOSE_PARTS = MappingProxyType(
+    {
+        "body": slice(0, 18),
+        "feet": slice(18, 24),
+        "face": slice(24, 92),
+        "left hand": slice(92, 113),
+        "right hand": slice(113, 134),
+    }
+)
+
+_OPENPOSE_BODY = (
+    ((1, 8, 11, 1), Colour.BODY),
+    ((1, 2, 3, 4, 113), Colour.RIGHT),
+    ((1, 5, 6, 7, 92), Colour.LEFT),
+    ((8, 9, 10), Colour.RIGHT),
+    ((10, 21, 22, 23, 10), Colour.RIGHT),
+    ((11, 12, 13), Colour.LEFT),
+    ((13, 18, 19, 20, 13), Colour.LEFT),
+)
+
+_OPENPOSE_HEAD = ((16, 14, 0, 15, 17), (0, 1))
+
+_FACE_68 = (
+    tuple(range(17)),  # chin, from ear to ear
+    tuple(range(17, 22)),
+    tuple(range(22, 27)),  # eyebrows
+    tuple(range(27, 31)),
+    tuple(range(31, 36)),  # nose
+    (*range(36, 42), 36),
+    (*range(42, 48), 42),  # eyes
+    (*range(48, 60), 48),
+    (*range(60, 68), 60),  # lips
+)
+"""The 68 points of 300-W (Sagonas et al. 2013), as COCO-WholeBody has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """How to read and draw the keypoints of one person.
+
+    Attributes:
+        keypoints: how many there are.
+        parts: of the body, by their names.
+        chains: in the order of drawing: what comes later lies on top.
+        found: confidence below which a keypoint counts as not found; None where coordinates alone
+            tell.
+        guessed: keypoints that are not drawn below the confidence `sure`.
+        sure: see `guessed`.
+    """
+
+    keypoints: int
+    parts: Mapping[str, slice]
+    chains: tuple[Chain, ...]
+    found: float | None
+    guessed: slice
+    sure: float
+
+    def is_found(
+        self, points: NDArray[np.float32], confidences: NDArray[np.float32]
+    ) -> NDArray[np.bool_]:
+        """Which keypoints were found.
+
+        Args:
+            points: (..., keypoints, 2 or 3).
+            confidences: (..., keypoints).
+
+        Returns:
+            (..., keypoints).
+        """
+        there: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(points), axis=-1)
+        return there if self.found is None else there & (confidences >= self.found)
+
+
+HOLISTIC = Skeleton(
+    keypoints=KEYPOINTS,
+    parts=MappingProxyType(
+        {
+            "pose": Part.POSE.value,
+            "right hand": Part.RIGHT_HAND.value,
+            "left hand": Part.LEFT_HAND.value,
+            "face": Part.FACE.value,
+        }
+    ),
+    chains=CHAINS,
+    found=None,
+    guessed=Part.POSE.value,
+    sure=0.5,  # below, they are mostly legs outside of the picture
+)
+
+OPENPOSE = Skeleton(
+    keypoints=134,
+    parts=_OPENPOSE_PARTS,
+    chains=(
+        *(Chain(_from(24, points), Colour.FACE) for points in _FACE_68),
+        *(Chain(points, Colour.FACE) for points in _OPENPOSE_HEAD),
+        *(Chain(points, colour) for points, colour in _OPENPOSE_BODY),
+        *(Chain(_from(113, points), Colour.RIGHT) for points in _FINGERS),
+        *(Chain(_from(92, points), Colour.LEFT) for points in _FINGERS),
+    ),
+    found=0.3,
+    guessed=slice(0),
+    sure=0.0,
+)
+
+
+def skeleton_of(points: tuple[int, ...]) -> Skeleton | None:
+    """The skeleton of results in which one frame has this shape; None where none is known."""
+    return next((it for it in (HOLISTIC, OPENPOSE) if it.keypoints == points[-2]), None)

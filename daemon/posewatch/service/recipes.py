@@ -1,0 +1,154 @@
+"""From settings to recipes: the model on this machine, its networks, the stage made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from posewatch.config import PoseModel
+from posewatch.models.cards import TopDownCard
+from posewatch.stages.dwpose import DWPose
+from posewatch.stages.mediapipe import MediaPipePose
+from posewatch.stages.pose import Loaded
+from posewatch.vision.engine import BatchingEngine, Device, Engine, OnnxEngine
+from posewatch.vision.holistic import Holistic, Mode, stay_on_calling_thread
+from posewatch.vision.topdown import DetectorPlan, PosePlan, Rule, TopDown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import ExitStack
+
+    from posewatch.config import RecipeSettings, WorkSettings
+    from posewatch.models.cache import ModelCache
+    from posewatch.models.cards import AnyCard
+    from posewatch.stages.pose import PoseRecipe
+
+MODELS: Mapping[PoseModel, str] = MappingProxyType(
+    {PoseModel.MEDIAPIPE: "mediapipe-holistic", PoseModel.DWPOSE: "dwpose"}
+)
+"""The card of each pose model."""
+
+SOFTWARE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "av": ("av",),
+        "numpy": ("numpy",),
+        "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+        "opencv": ("opencv-python-headless", "opencv-python"),
+    }
+)
+"""What takes part in making results, and the packages that it comes in."""
+
+_CPU = "CPUExecutionProvider"
+
+_SLOW_FRAMES = 2
+"""Frames worked on between two looks at whether to stop, where one takes seconds: YOLOX-L and
+DWPose-L take 1 to 2 s of a core. A CPU gains nothing from more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Networks that are loaded.
+
+    Attributes:
+        model: name of their card.
+        loaded: what is told of them in receipts and results.
+        fallback: why no GPU is used although it would have been taken; may be empty.
+        recipe: makes a recipe of settings.
+    """
+
+    model: str
+    loaded: Loaded
+    fallback: str
+    recipe: Callable[[RecipeSettings], PoseRecipe]
+
+
+class Opening:
+    """A model that is about to be loaded.
+
+    Args:
+        pose: which one.
+        models: where it is.
+
+    Raises:
+        ModelError: it is not there; the hint says how to get it.
+    """
+
+    def __init__(self, pose: PoseModel, models: ModelCache) -> None:
+        self._model = models.require(MODELS[pose])
+
+    def open(self, work: WorkSettings, stack: ExitStack) -> Opened:
+        """Load the networks. May take minutes on a GPU.
+
+        Args:
+            work: where and how to run them.
+            stack: takes them down again.
+
+        Raises:
+            ModelError: a network cannot be loaded, or not on the device that was asked for.
+        """
+        model, card = self._model, self._model.card
+        # Several videos keep all cores busy; OpenCV's own threads would only get in their way.
+        stay_on_calling_thread()
+        networks = {network.name: model.network(network.name) for network in card.networks}
+        onnx = OnnxEngine(networks, device=Device(work.device))
+        engine: Engine = onnx
+        if onnx.provider != _CPU:
+            # One copy of the networks, fed by all videos in flight.
+            engine = stack.enter_context(BatchingEngine(onnx, max_batch=work.batch))
+        software = {name: version_of(*packages) for name, packages in SOFTWARE.items()}
+        batch = work.batch
+        if onnx.provider == _CPU and isinstance(card, TopDownCard):
+            batch = min(batch, _SLOW_FRAMES)
+        loaded = Loaded(model.digests, software, onnx.provider, batch)
+        recipe = _recipe(card, engine, loaded)
+        return Opened(card.name, loaded, onnx.fallback, recipe)
+
+
+def _recipe(
+    card: AnyCard, engine: Engine, loaded: Loaded
+) -> Callable[[RecipeSettings], PoseRecipe]:
+    if isinstance(card, TopDownCard):
+        return lambda settings: DWPose(
+            top_down(card, engine, Rule(settings.signer.value)), _parts(card), loaded
+        )
+    return lambda settings: MediaPipePose(Holistic(engine, Mode(settings.mode.value)), loaded)
+
+
+def top_down(card: TopDownCard, engine: Engine, rule: Rule) -> TopDown:
+    """What a card says about its networks, for the room that runs them."""
+    detector, pose = card.networks
+    return TopDown(
+        engine,
+        DetectorPlan(
+            name=detector.name,
+            size=(detector.input.width, detector.input.height),
+            fill=detector.fill,
+            score=detector.score,
+            overlap=detector.overlap,
+        ),
+        PosePlan(
+            name=pose.name,
+            size=(pose.input.width, pose.input.height),
+            padding=pose.padding,
+            score=pose.score,
+            keypoints=pose.keypoints,
+            openpose=card.keypoint_order == "openpose",
+        ),
+        rule,
+    )
+
+
+def _parts(card: TopDownCard) -> str:
+    return ", ".join(f"{part.name.replace('_', ' ')} {part.count}" for part in card.components)
+
+
+def version_of(*packages: str) -> str:
+    """The version of the first of these packages that is installed."""
+    for package in packages:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return "unknown"
