@@ -321,7 +321,9 @@ class World:
                 by = worker.name if worker is not None else None
                 if not late:
                     self._taken_over(lock, now, by)
-                self.locks[lock] = Seen(content, nonce, now, by, self.reads)
+                # What a late request brings back was removed once, and nobody holds it.
+                born = sys.maxsize if late else self.reads
+                self.locks[lock] = Seen(content, nonce, now, by, born)
             elif known.content != content:
                 known.content, known.changed = content, now
 

@@ -63,6 +63,18 @@ def test_who_stands_between_judging_a_lock_and_the_next_one_gives_way(kind: type
     state.teardown()
 
 
+def test_a_lock_that_a_late_request_brings_back_is_held_by_nobody() -> None:
+    state = BucketModel()
+    state.begin(again=False)
+    state.settle()
+    state.change(what="input")
+    state.repeat(place=0)
+    state.take_over(asleep=False, number=0, place=0, times=1)
+    state.repeat(place=1)
+    state.go_on(count=1, number=0)
+    state.teardown()
+
+
 @pytest.mark.parametrize(
     "play",
     [

@@ -268,3 +268,22 @@ def test_what_goes_wrong_later_is_waited_for(
     copy = bucket.copy()
     assert assert_whole(copy / "long.mp4", 40).attempt == 1
     assert daemon.stop() == 0
+
+
+@pytest.mark.slow
+def test_a_server_that_falls_silent_is_told_of(
+    fleet: Fleet, bucket: Bucket, proxy: Proxy, tmp_path: Path
+) -> None:
+    settings = bucket_settings(proxy.door("it"), tmp_path / "passwd", SETTINGS)
+    daemon = fleet.daemon(bucket.address, settings).start().ready()
+    until(lambda: daemon.get("/readyz")[0] == 200, "it is ready", every=0.2)
+    proxy.plan = lambda _seen: Fault.HANG
+    # Two tries of 20 s each, and the time until the next scan.
+    line = daemon.says("the folder is in trouble", seconds=75)
+    assert "Read timeout" in line["message"]
+    not_ready(daemon, "folder: unavailable")
+    proxy.plan = faithful
+    bucket.put_video("a.mp4")
+    daemon.says("the folder works again", seconds=75)
+    until(lambda: bucket.receipt("a.mp4"), "work goes on")
+    assert daemon.stop() == 0
