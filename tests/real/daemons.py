@@ -455,7 +455,12 @@ def assert_whole(video: Path, frames: int | None = None) -> Receipt:
 
 def leftovers(folder: Path) -> list[str]:
     """Lock files and hidden files below a folder: what must not be there when all is done."""
-    keys = [os.fspath(path.relative_to(folder)) for path in folder.rglob("*")]
+    # Path.rglob does not bear that a folder goes while it is listed.
+    keys = [
+        os.path.relpath(os.path.join(path, name), folder)  # noqa: PTH118 -- as os.walk gives it
+        for path, folders, files in os.walk(folder)
+        for name in (*folders, *files)
+    ]
     return sorted(filter(is_leftover, keys))
 
 

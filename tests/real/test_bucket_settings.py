@@ -266,7 +266,8 @@ def test_what_goes_wrong_later_is_waited_for(
     assert not daemon.said("failed")
     until(lambda: not leftovers(bucket.copy()), "leftovers go", every=0.3)
     copy = bucket.copy()
-    assert assert_whole(copy / "long.mp4", 40).attempt == 1
+    # On a busy machine its claim may be over before work goes on.
+    assert assert_whole(copy / "long.mp4", 40).attempt in {1, 2}
     assert daemon.stop() == 0
 
 
