@@ -231,7 +231,7 @@ def test_a_rival_before_each_operation_of_the_contract(
     Case(begin, rival, kind=MEMORY).run(playground)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("rival", [finishes, takes_over_and_stands])
 @pytest.mark.parametrize("name", ["moto", "ceph"])
 def test_a_rival_before_each_request_to_a_real_server(

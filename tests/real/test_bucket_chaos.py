@@ -121,7 +121,7 @@ class Play:
     ("server", "scale", "seed"),
     [
         pytest.param("moto", QUICK, 1, id="moto"),
-        pytest.param("ceph", QUICK, 2, id="ceph", marks=pytest.mark.slow),
+        pytest.param("ceph", QUICK, 2, id="ceph", marks=pytest.mark.long),
         pytest.param("moto", WHOLE, 3, id="moto-whole", marks=pytest.mark.long),
         pytest.param("ceph", WHOLE, 4, id="ceph-whole", marks=pytest.mark.long),
     ],

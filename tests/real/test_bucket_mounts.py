@@ -28,7 +28,7 @@ SETTINGS: Settings = {
 }
 
 
-@pytest.fixture(params=["moto", pytest.param("ceph", marks=pytest.mark.slow)])
+@pytest.fixture(params=["moto", pytest.param("ceph", marks=pytest.mark.long)])
 def server(request: pytest.FixtureRequest) -> Server:
     if missing := mounting_missing():
         pytest.skip(missing)

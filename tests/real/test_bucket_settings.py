@@ -214,6 +214,8 @@ def not_ready(daemon: Daemon, why: str) -> None:
 
 TOKEN, DENIED = error(400, "ExpiredToken"), error(403, "AccessDenied")
 
+QUICK = {"token", "server"}
+
 LATER = {
     "token": (
         lambda _seen: TOKEN,
@@ -237,7 +239,10 @@ LATER = {
 }
 
 
-@pytest.mark.parametrize("wrong", LATER)
+@pytest.mark.parametrize(
+    "wrong",
+    [pytest.param(w, marks=() if w in QUICK else pytest.mark.long) for w in LATER],
+)
 def test_what_goes_wrong_later_is_waited_for(
     fleet: Fleet, bucket: Bucket, proxy: Proxy, tmp_path: Path, wrong: str
 ) -> None:

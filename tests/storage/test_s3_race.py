@@ -54,7 +54,7 @@ def test_of_sixteen_writers_one_wins_each_key(request: pytest.FixtureRequest, na
     assert race(server.client(server.bucket()), 40) == {f"{key}.lock": 1 for key in range(40)}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_of_sixteen_writers_one_wins_each_of_500_keys(ceph_server: Server) -> None:
     store = ceph_server.client(ceph_server.bucket())
     assert race(store, 500) == {f"{key}.lock": 1 for key in range(500)}
