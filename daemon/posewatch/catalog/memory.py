@@ -23,7 +23,7 @@ from posewatch.formats.receipt import Foreign, Receipt
 from posewatch.storage.contract import Entry, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from posewatch.catalog.listing import Listing
     from posewatch.formats.receipt import InputRecord, ResultRecord
@@ -70,11 +70,13 @@ class _Video:
         closed_at: when a local program closed it, if that was seen.
         not_before: when it may be tried again.
         bugs: see `Job`.
+        mine: whether it is in this process's share.
     """
 
     version: Version
     first_seen: float
     looked_at: float
+    mine: bool
     scans: int = 0
     closed_at: float | None = None
     not_before: float = 0.0
@@ -147,7 +149,7 @@ class Catalog:
     def _seen(self, key: str, version: Version, began: float) -> _Video:
         known = self._videos.get(key)
         if known is None or (known.version != version and known.looked_at <= began):
-            return _Video(version, began, began, scans=1)
+            return _Video(version, began, began, self.rules.share.has(key), scans=1)
         if known.version == version:
             known.scans += 1
         return known
@@ -239,7 +241,8 @@ class Catalog:
         if video is None:
             self._note_rivals(key)
         if video is None or video.version != version:
-            video = self._videos[key] = _Video(version, now, now)
+            mine = self.rules.share.has(key)
+            video = self._videos[key] = _Video(version, now, now, mine)
         video.closed_at = video.looked_at = now
         if self.verdict(key, now).state in {State.DONE, State.FAILED}:
             return
@@ -321,7 +324,7 @@ class Catalog:
     def jobs(
         self, now: float, limit: int, held_back: Callable[[str], bool] = lambda _key: False
     ) -> list[Job]:
-        """The videos that may be claimed now, the longest known first.
+        """The videos of this process's share that may be claimed now, the longest known first.
 
         Args:
             now: the time.
@@ -332,9 +335,9 @@ class Catalog:
         for key in self._ready:
             if len(found) >= limit:
                 break
-            if held_back(key):
-                continue
             video = self._videos[key]
+            if not video.mine or held_back(key):
+                continue
             verdict = self.verdict(key, now)
             if verdict.state is not State.WAITING or verdict.why is None or now < video.not_before:
                 continue
@@ -384,6 +387,10 @@ class Catalog:
     def open_keys(self) -> Iterable[str]:
         """The videos that are neither done nor failed."""
         return self._open
+
+    def open_mine(self) -> Iterator[str]:
+        """Those of them that are in this process's share."""
+        return (key for key in self._open if self._videos[key].mine)
 
     def finished(self, key: str) -> bool:
         """Whether nobody needs the locks of this input: it is done, failed, or gone."""

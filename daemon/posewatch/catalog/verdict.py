@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from posewatch.catalog.share import Share
 
 if TYPE_CHECKING:
     from posewatch.storage.contract import Version
@@ -51,6 +53,7 @@ class Rules:
         settle: seconds that a file stays untouched after a local program closed it.
         scans: how many scans in a row must see the same version, where nobody saw it closed.
         tags: whether the tag of a result must be that of its receipt, too; see `Storage.tags_stay`.
+        share: the videos that this process works on.
     """
 
     suffixes: tuple[str, ...]
@@ -58,6 +61,7 @@ class Rules:
     settle: float
     scans: int = 2
     tags: bool = False
+    share: Share = field(default_factory=Share)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ class Daemon:
         self._runner = runner
         self._inbox = inbox
         self._until_idle = until_idle
-        self._catalog = Catalog(_rules(settings, runner, parts.storage))
+        self._catalog = Catalog(_rules(settings, runner, parts))
         self._troubles = Troubles(parts.clock, parts.metrics)
         self._sweeper = Sweeper(parts.storage)
         self._pace = Pace()
@@ -372,7 +372,7 @@ class Daemon:
         except PosewatchError:
             log.exception("the settings stay as they were")
         else:
-            self._catalog.change_rules(_rules(self._settings, self._runner, self._parts.storage))
+            self._catalog.change_rules(_rules(self._settings, self._runner, self._parts))
             self._next_scan = min(self._next_scan, self._parts.clock.monotonic() + self._interval())
             log.info("the settings were read again")
         self._parts.notifier.ready()
@@ -384,20 +384,16 @@ class Daemon:
         free = work.videos_in_flight + work.prefetch - len(self._parts.workshop)
         if self._troubles.everything_waits():
             return
-        for job in self._catalog.jobs(now, free, self._held_back):
+        for job in self._catalog.jobs(now, free, self._troubles.holds):
             if job.look_again and not self._rests(job, now):
                 continue
             self._pace.begin(now)
             self._catalog.taken(job.key)
             self._parts.workshop.start(job, self._runner)
 
-    def _held_back(self, key: str) -> bool:
-        return self._troubles.holds(key) or not self._parts.share.has(key)
-
-    def _to_do(self) -> int:
-        """How many open videos of this daemon's share can be written beside."""
-        mine = sum(map(self._parts.share.has, self._catalog.open_keys()))
-        return mine - self._refused()
+    def _to_do(self) -> bool:
+        """Whether an open video of this daemon's share can be written beside."""
+        return any(not self._troubles.given_up(key) for key in self._catalog.open_mine())
 
     def _rests(self, job: Job, now: float) -> bool:
         """Whether a file that was closed is still the same after its time to settle."""
@@ -451,14 +447,14 @@ class Daemon:
         """How many open videos cannot be written beside, for all that was tried."""
         if self._troubles.error is None:
             return 0
-        has, given_up = self._parts.share.has, self._troubles.given_up
-        return sum(given_up(key) and has(key) for key in self._catalog.open_keys())
+        return sum(map(self._troubles.given_up, self._catalog.open_mine()))
 
 
-def _rules(settings: Settings, runner: Runner, storage: Storage) -> Rules:
+def _rules(settings: Settings, runner: Runner, parts: Parts) -> Rules:
     return Rules(
         suffixes=settings.watch.suffixes,
         recipe_hash=runner.recipe.id.hash,
         settle=settings.watch.settle,
-        tags=storage.tags_stay,
+        tags=parts.storage.tags_stay,
+        share=parts.share,
     )
