@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from posewatch.base.errors import (
     ChangedError,
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     from posewatch.base.clock import Clock
     from posewatch.storage.s3_objects import ObjectStore
+
+Value = TypeVar("Value")
 
 KEY_LIMIT: Final = 1024
 """Bytes in the key of an object, as S3 has it."""
@@ -75,8 +77,8 @@ class S3Storage:
         self._objects = SureObjects(store, clock)
         self._prefix = prefix
         self._commit_key = commit_key
-        self._written: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
-        self._sights: OrderedDict[str, Sight] = OrderedDict()
+        self._written: _Recent[tuple[bytes, str]] = _Recent()
+        self._sights: _Recent[Sight] = _Recent()
         self._tokens: set[str] = set()
         self._hidden_folders: set[str] = set()
         self._lock = threading.Lock()
@@ -106,22 +108,22 @@ class S3Storage:
     def look(self, key: str) -> Seen | None:
         """See `Storage`. Costs one request."""
         sight = look(self._objects, self._path(key))
-        self._keep(key, sight)
+        self._sights.put(key, sight)
         return _seen(sight)
 
     def create(self, key: str, data: bytes) -> None:
         """See `Storage`."""
-        etag = self._objects.put(self._path(key), body_of(data), None)
-        self._remember(key, data, etag)
+        self._write(key, data, None)
 
     def overwrite(self, key: str, old: bytes, new: bytes) -> None:
         """See `Storage`. Costs one request, where `old` was written by this very storage."""
         if len(old) != len(new):
             raise ValueError(f"{key!r} has {len(old)} bytes, its new content {len(new)}")
-        etag = self._remembered(key, old)
+        known = self._written.pop(key)
+        etag = known[1] if known is not None and known[0] == old else None
         if etag is not None:
             try:
-                self._remember(key, new, self._objects.put(self._path(key), body_of(new), etag))
+                self._write(key, new, etag)
             except ChangedError:  # told apart below: it may be gone
                 pass
             else:
@@ -129,7 +131,7 @@ class S3Storage:
         etag = self._expect_content(key, old)
         if etag is None:
             raise MissingError(f"{key!r} was removed")
-        self._remember(key, new, self._objects.put(self._path(key), body_of(new), etag))
+        self._write(key, new, etag)
 
     def remove(self, key: str, old: bytes) -> None:
         """See `Storage`."""
@@ -162,9 +164,7 @@ class S3Storage:
                 raise FencedError(f"the results of {beside!r} are being staged already")
             self._tokens.add(token)
         try:
-            with self._lock:
-                last = self._sights.pop(commit, None)
-            path = self._path(commit)
+            path, last = self._path(commit), self._sights.pop(commit)
             before, stamp = open_area(self._objects, path, token, beside, last)
         except BaseException:
             self._tokens.discard(token)
@@ -183,7 +183,7 @@ class S3Storage:
         """See `Storage`. Costs one request, and one more where there is something to close."""
         commit = self._commit_key(beside)
         sight = close_areas(self._objects, self._path(commit), tokens, beside)
-        self._keep(commit, sight)
+        self._sights.put(commit, sight)
         return Sighting(commit, _seen(sight))
 
     def sweep(self, key: str) -> None:
@@ -237,24 +237,28 @@ class S3Storage:
         if entry.version != version:
             raise ChangedError(f"{key!r} was changed")
 
-    def _keep(self, key: str, sight: Sight) -> None:
-        with self._lock:
-            self._sights[key] = sight
-            self._sights.move_to_end(key)
-            if len(self._sights) > REMEMBERED:
-                self._sights.popitem(last=False)
+    def _write(self, key: str, data: bytes, expected: str | None) -> None:
+        etag = self._objects.put(self._path(key), body_of(data), expected)
+        self._written.put(key, (data, etag))
 
-    def _remember(self, key: str, data: bytes, etag: str) -> None:
-        with self._lock:
-            self._written[key] = (data, etag)
-            self._written.move_to_end(key)
-            if len(self._written) > REMEMBERED:
-                self._written.popitem(last=False)
 
-    def _remembered(self, key: str, data: bytes) -> str | None:
+class _Recent(Generic[Value]):
+    """What was seen last of the `REMEMBERED` keys that were seen last."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[str, Value] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def put(self, key: str, value: Value) -> None:
         with self._lock:
-            known = self._written.pop(key, None)
-        return known[1] if known is not None and known[0] == data else None
+            self._values[key] = value
+            self._values.move_to_end(key)
+            if len(self._values) > REMEMBERED:
+                self._values.popitem(last=False)
+
+    def pop(self, key: str) -> Value | None:
+        with self._lock:
+            return self._values.pop(key, None)
 
 
 def _seen(sight: Sight) -> Seen | None:
