@@ -180,6 +180,8 @@ def test_a_recipe_may_be_short(tmp_path: Path) -> None:
         ("[work]\nbatch = 1979-05-27", "work.batch: Input should be a valid integer"),
         ("[work]\nbatch = 0", "work.batch: Input should be greater than or equal to 1"),
         ('[work]\ndevice = "gpu"', "work.device: Input should be 'auto', 'cpu', 'cuda' or 'tensor"),
+        ('[recipe]\npose = "dwpose"\ncard = "a.onnx"', "recipe.card: Input should be the path of"),
+        ('[recipe]\ncard = "a.json"', "recipe.card: Input should be left out where recipe.pose is"),
         ('[recipe]\nmode = "fast"', "recipe.mode: Input should be 'static' or 'tracking'"),
         ("[watch]\nscan_interval = nan", "watch.scan_interval: Input should be a finite"),
         ("[decode]\nstall_seconds = inf", "decode.stall_seconds: Input should be a finite"),

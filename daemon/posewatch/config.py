@@ -174,6 +174,9 @@ class RecipeSettings(_Section):
 
     pose: Annotated[PoseModel, Field(strict=False)] = PoseModel.MEDIAPIPE
     """The pose model. `dwpose` has to be pulled first: `posewatch models pull dwpose`."""
+    card: Annotated[Path | None, Field(strict=False)] = None
+    """Of `dwpose`, a card of one's own: other networks of the same families. Its path ends in
+    `.json`."""
     mode: Annotated[PoseMode, Field(strict=False)] = PoseMode.STATIC
     """Of `mediapipe`: `static` is what published datasets used; `tracking` is faster and
     smoother."""
@@ -183,6 +186,15 @@ class RecipeSettings(_Section):
     signer: Annotated[SignerRule, Field(strict=False)] = SignerRule.LARGEST
     """Of `dwpose`, who is followed where several people are: the `largest`, the most `central`, or
     the `first`, of whom the detector is most sure."""
+
+    @field_validator("card")
+    @classmethod
+    def _card_is_a_file(cls, card: Path | None, info: ValidationInfo) -> Path | None:
+        if card is not None and card.suffix != ".json":
+            raise ValueError("Input should be the path of a card, which ends in .json")
+        if card is not None and info.data.get("pose") is not PoseModel.DWPOSE:
+            raise ValueError('Input should be left out where recipe.pose is not "dwpose"')
+        return card
 
     @field_validator("detect")
     @classmethod

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from posewatch.config import PoseModel, user_cache
 from posewatch.models.cards import TopDownCard
+from posewatch.models.cards import card as known_card
 from posewatch.service.networks import open_networks, version_of
 from posewatch.stages.dwpose import DWPose
 from posewatch.stages.mediapipe import MediaPipePose
@@ -67,15 +68,16 @@ class Opening:
     """A model that is about to be loaded.
 
     Args:
-        pose: which one.
+        settings: which one.
         models: where it is.
 
     Raises:
         ModelError: it is not there; the hint says how to get it.
     """
 
-    def __init__(self, pose: PoseModel, models: ModelCache) -> None:
-        self._model = models.require(MODELS[pose])
+    def __init__(self, settings: RecipeSettings, models: ModelCache) -> None:
+        card = MODELS[settings.pose] if settings.card is None else os.fspath(settings.card)
+        self._model = models.require(card)
 
     def open(self, work: WorkSettings, stack: ExitStack) -> Opened:
         """Load the networks. May take minutes on a GPU, and longer for TensorRT.
@@ -106,10 +108,14 @@ def _recipe(
     card: AnyCard, engine: Engine, loaded: Loaded
 ) -> Callable[[RecipeSettings], PoseRecipe]:
     if isinstance(card, TopDownCard):
+        # A card of the user's own may be changed without anything else telling of it.
+        digest = "" if card == known_card(MODELS[PoseModel.DWPOSE]) else card.digest[:16]
         return lambda settings: DWPose(
             top_down(card, engine, Rule(settings.signer.value), settings.detect_every),
             _parts(card),
             loaded,
+            name=card.name,
+            card=digest,
         )
     return lambda settings: MediaPipePose(Holistic(engine, Mode(settings.mode.value)), loaded)
 

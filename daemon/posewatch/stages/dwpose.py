@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 REVISION = 1
 """Part of the recipe's hash: raised whenever the same video would give other numbers."""
-SUFFIX = ".pose-dwpose.npz"
+NAME = "dwpose"
+SUFFIX = f".pose-{NAME}.npz"
 
 _PEOPLE = 1
 
@@ -32,15 +33,27 @@ class DWPose(PoseRecipe):
         top_down: the networks.
         keypoints: what they are, for the provenance: `body 18, …`.
         loaded: what is told of them.
+        name: of the model, which is that of the recipe as well.
+        card: digest of its card, where that is the user's own.
     """
 
-    def __init__(self, top_down: TopDown, keypoints: str, loaded: Loaded) -> None:
+    def __init__(
+        self,
+        top_down: TopDown,
+        keypoints: str,
+        loaded: Loaded,
+        *,
+        name: str = NAME,
+        card: str = "",
+    ) -> None:
         settings: dict[str, Setting] = {
             "detect": "always" if top_down.every == 1 else f"every {top_down.every}",
             "revision": REVISION,
             "signer": top_down.rule.value,
         }
-        super().__init__(RecipeId("dwpose", settings), SUFFIX, loaded)
+        if card:
+            settings["card"] = card
+        super().__init__(RecipeId(name, settings), f".pose-{name}.npz", loaded)
         self._top_down = top_down
         self._keypoints = keypoints
 
