@@ -73,9 +73,15 @@ def allowed(field: FieldInfo) -> str:
     for kind, told in kinds.items():
         if field.annotation in (kind, kind | None):
             return told
-    if "tuple" in str(field.annotation):
-        return "list of numbers" if "int" in str(field.annotation) else "list of texts"
-    return "path"
+    return items(field) if "tuple" in str(field.annotation) else "path"
+
+
+def items(field: FieldInfo) -> str:
+    of = getattr(field.annotation, "__args__", ())[0]
+    choices = getattr(of, "__args__", ())
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return "list of " + ", ".join(f'`"{choice}"`' for choice in choices)
+    return "list of numbers" if "int" in str(of) else "list of texts"
 
 
 def row(section: str, name: str, field: FieldInfo) -> str:

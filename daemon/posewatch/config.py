@@ -28,7 +28,7 @@ MOST = (1 << 63) - 1
 
 _EVERY = re.compile(r"always|every ([1-9][0-9]{0,2})")
 
-NOT_VIDEOS = frozenset({".json", ".npz", ".lock"})
+NOT_VIDEOS = frozenset({".json", ".npz", ".pose", ".lock"})
 """What posewatch itself writes beside a video."""
 
 
@@ -186,6 +186,18 @@ class RecipeSettings(_Section):
     signer: Annotated[SignerRule, Field(strict=False)] = SignerRule.LARGEST
     """Of `dwpose`, who is followed where several people are: the `largest`, the most `central`, or
     the `first`, of whom the detector is most sure."""
+
+    precision: Literal["float32", "int16"] = "float32"
+    """How coordinates are kept: `int16` in 1/16 of a pixel, which takes about half of the bytes."""
+    formats: Annotated[tuple[Literal["npz", "pose"], ...], Field(strict=False)] = ("npz",)
+    """Which files are made: `pose` adds a `.pose` file for the library pose-format."""
+
+    @field_validator("formats")
+    @classmethod
+    def _the_pose_file_is_among_them(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
+        if "npz" not in formats:
+            raise ValueError('Input should have "npz" in it, which the others are made of')
+        return formats
 
     @field_validator("card")
     @classmethod

@@ -12,9 +12,11 @@ from posewatch.models.cards import TopDownCard
 from posewatch.models.cards import card as known_card
 from posewatch.service.networks import open_networks, version_of
 from posewatch.stages.dwpose import DWPose
+from posewatch.stages.files import Files, components_of
 from posewatch.stages.mediapipe import MediaPipePose
 from posewatch.stages.pose import Loaded
 from posewatch.vision.holistic import Holistic, Mode, stay_on_calling_thread
+from posewatch.vision.skeleton import skeleton_of
 from posewatch.vision.topdown import DetectorPlan, PosePlan, Rule, TopDown
 
 if TYPE_CHECKING:
@@ -116,8 +118,20 @@ def _recipe(
             loaded,
             name=card.name,
             card=digest,
+            files=_files(card, settings),
         )
-    return lambda settings: MediaPipePose(Holistic(engine, Mode(settings.mode.value)), loaded)
+    return lambda settings: MediaPipePose(
+        Holistic(engine, Mode(settings.mode.value)), loaded, _files(card, settings)
+    )
+
+
+def _files(card: AnyCard, settings: RecipeSettings) -> Files:
+    shape = (len(card.keypoints), len(card.dimensions))
+    wished = "pose" in settings.formats
+    return Files(
+        compact=settings.precision == "int16",
+        components=components_of(card.components, skeleton_of(shape)) if wished else (),
+    )
 
 
 def top_down(card: TopDownCard, engine: Engine, rule: Rule, every: int) -> TopDown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from posewatch.formats.pose_npz import PoseWriter
+from posewatch.stages.files import DEFAULT
 from posewatch.stages.pose import PoseRecipe, Rows
 from posewatch.stages.recipe import RecipeId
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from posewatch.formats.compact import Compact
+    from posewatch.stages.files import Files
     from posewatch.stages.pose import Loaded
     from posewatch.stages.recipe import Setting
     from posewatch.vision.decoder import Chunk
@@ -35,7 +38,10 @@ class DWPose(PoseRecipe):
         loaded: what is told of them.
         name: of the model, which is that of the recipe as well.
         card: digest of its card, where that is the user's own.
+        files: what is made.
     """
+
+    _coordinates = 2
 
     def __init__(
         self,
@@ -45,6 +51,7 @@ class DWPose(PoseRecipe):
         *,
         name: str = NAME,
         card: str = "",
+        files: Files = DEFAULT,
     ) -> None:
         settings: dict[str, Setting] = {
             "detect": "always" if top_down.every == 1 else f"every {top_down.every}",
@@ -53,7 +60,7 @@ class DWPose(PoseRecipe):
         }
         if card:
             settings["card"] = card
-        super().__init__(RecipeId(name, settings), f".pose-{name}.npz", loaded)
+        super().__init__(RecipeId(name, settings), f".pose-{name}.npz", loaded, files)
         self._top_down = top_down
         self._keypoints = keypoints
 
@@ -70,12 +77,13 @@ class DWPose(PoseRecipe):
 
         return find
 
-    def _writer(self, path: Path) -> PoseWriter:
+    def _writer(self, path: Path, compact: Compact | None) -> PoseWriter:
         return PoseWriter(
             path,
             points=(_PEOPLE, self._top_down.pose.results, 2),
             confidences="confidences",
             others={"boxes": (_PEOPLE, 4), "box_scores": (_PEOPLE,)},
+            compact=compact,
         )
 
     def _about(self) -> Mapping[str, str]:
