@@ -136,9 +136,13 @@ def _files(card: AnyCard, settings: RecipeSettings) -> Files:
 
 def top_down(card: TopDownCard, engine: Engine, rule: Rule, every: int) -> TopDown:
     """What a card says about its networks, for the room that runs them."""
+    return TopDown(engine, *plans(card), rule, every)
+
+
+def plans(card: TopDownCard) -> tuple[DetectorPlan, PosePlan]:
+    """How a card says that its networks are to be asked."""
     detector, pose = card.networks
-    return TopDown(
-        engine,
+    return (
         DetectorPlan(
             name=detector.name,
             size=(detector.input.width, detector.input.height),
@@ -154,8 +158,6 @@ def top_down(card: TopDownCard, engine: Engine, rule: Rule, every: int) -> TopDo
             keypoints=pose.keypoints,
             openpose=card.keypoint_order == "openpose",
         ),
-        rule,
-        every,
     )
 
 
