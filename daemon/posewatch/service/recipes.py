@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from posewatch.config import PoseModel, user_cache
 from posewatch.models.cards import TopDownCard
 from posewatch.service.networks import open_networks, version_of
-from posewatch.stages.dwpose import DWPose
+from posewatch.stages.dwpose import DWPose, followed
 from posewatch.stages.mediapipe import MediaPipePose
 from posewatch.stages.pose import Loaded
 from posewatch.vision.holistic import Holistic, Mode, stay_on_calling_thread
@@ -107,14 +107,20 @@ def _recipe(
 ) -> Callable[[RecipeSettings], PoseRecipe]:
     if isinstance(card, TopDownCard):
         return lambda settings: DWPose(
-            top_down(card, engine, Rule(settings.signer.value), settings.detect_every),
+            top_down(
+                *(card, engine, Rule(settings.signer.value), settings.detect_every),
+                people=followed(Rule(settings.signer.value), settings.people),
+            ),
             _parts(card),
             loaded,
+            settings.people,
         )
     return lambda settings: MediaPipePose(Holistic(engine, Mode(settings.mode.value)), loaded)
 
 
-def top_down(card: TopDownCard, engine: Engine, rule: Rule, every: int) -> TopDown:
+def top_down(
+    card: TopDownCard, engine: Engine, rule: Rule, every: int | None, *, people: int = 1
+) -> TopDown:
     """What a card says about its networks, for the room that runs them."""
     detector, pose = card.networks
     return TopDown(
@@ -134,8 +140,9 @@ def top_down(card: TopDownCard, engine: Engine, rule: Rule, every: int) -> TopDo
             keypoints=pose.keypoints,
             openpose=card.keypoint_order == "openpose",
         ),
-        rule,
-        every,
+        rule=rule,
+        every=every,
+        people=people,
     )
 
 
