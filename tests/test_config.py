@@ -146,14 +146,20 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     assert load(None, {"recipe": {"mode": "tracking"}}).recipe.mode is PoseMode.TRACKING
 
 
-@pytest.mark.parametrize(("detect", "every"), [("always", 1), ("every 1", 1), ("every 25", 25)])
-def test_people_are_looked_for_now_and_then(detect: str, every: int) -> None:
+@pytest.mark.parametrize(
+    ("detect", "every"), [("always", 1), ("every 1", 1), ("every 25", 25), ("auto", None)]
+)
+def test_people_are_looked_for_now_and_then(detect: str, every: int | None) -> None:
     assert load(None, {"recipe": {"detect": detect}}).recipe.detect_every == every
 
 
-@pytest.mark.parametrize("detect", ["never", "every", "every 0", "every 1000", "every 2.5", ""])
+@pytest.mark.parametrize(
+    "detect", ["never", "automatic", "every", "every 0", "every 1000", "every 2.5", ""]
+)
 def test_how_often_people_are_looked_for_is_told_in_words(detect: str) -> None:
-    with pytest.raises(SettingsError, match=r"recipe\.detect: Input should be always, or every N"):
+    with pytest.raises(
+        SettingsError, match=r"recipe\.detect: Input should be always, auto, or every N"
+    ):
         load(None, {"recipe": {"detect": detect}})
 
 

@@ -513,7 +513,7 @@ def test_dwpose_s_networks_are_pulled_loaded_and_used(
     cards._known_card.cache_clear()
     settings = changed(
         settings,
-        recipe={"pose": "dwpose", "signer": "central", "detect": "every 5"},
+        recipe={"pose": "dwpose", "signer": "central", "detect": "auto", "people": 2},
         work={"device": "cpu"},
     )
     make_video(folder / "a.mp4", frames=3)
@@ -528,11 +528,11 @@ def test_dwpose_s_networks_are_pulled_loaded_and_used(
     found = receipt.decode((folder / "a.posewatch.json").read_bytes())
     assert isinstance(found, receipt.Receipt)
     assert found.recipe.name == "dwpose"
-    asked = {"detect": "every 5", "signer": "central"}
+    asked = {"detect": "auto", "signer": "central", "people": 2}
     assert asked.items() <= found.recipe.settings.items()
     assert found.work.models == model.digests
     assert [result.name for result in found.results] == ["a.pose-dwpose.npz"]
-    assert read_pose(folder / "a.pose-dwpose.npz").rows.frames.shape == (3, 1, 134, 2)
+    assert read_pose(folder / "a.pose-dwpose.npz").rows.frames.shape == (3, 2, 134, 2)
 
 
 def test_a_card_of_one_s_own_gives_results_and_a_recipe_of_its_own(

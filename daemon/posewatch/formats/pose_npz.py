@@ -17,7 +17,7 @@ import tempfile
 import zipfile
 import zlib
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -229,6 +229,7 @@ class PoseHead:
         fps: frames per second on average; NaN where it is not known.
         size: width and height in pixels.
         provenance: JSON text; not checked.
+        others: further arrays of float32 with a row for each frame: the shape of a row, by name.
     """
 
     count: int
@@ -237,6 +238,7 @@ class PoseHead:
     fps: float
     size: tuple[int, int]
     provenance: str
+    others: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,11 +249,13 @@ class PoseRows:
         frames: (n, *points) float32.
         confidences: (n, *points without the last axis) float32.
         timestamps: (n,) float64.
+        others: (n, *row) float32 of each further array, by name.
     """
 
     frames: NDArray[np.float32]
     confidences: NDArray[np.float32]
     timestamps: NDArray[np.float64]
+    others: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +311,7 @@ class OpenPose:
 
     Attributes:
         head: what describes it.
+        compact: how its coordinates are kept as small integers; None if they are not.
     """
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
@@ -329,7 +334,7 @@ class OpenPose:
                     f"{name} has the shape {shapes[name]}, frames has {frames}: "
                     f"{wanted} was expected"
                 )
-        self._compact = (
+        self.compact = (
             Compact(*(_small(archive, n, "<f8", frames[-1:]) for n in (_SCALE, _OFFSET)))
             if compact
             else None
@@ -342,6 +347,12 @@ class OpenPose:
             fps=float(_small(archive, _FPS, "<f8", ())),
             size=(int(width), int(height)),
             provenance=_text(archive),
+            others={
+                name: _shape(archive, name, "<f4")[1:]
+                for name in sorted(path.removesuffix(".npy") for path in names)
+                if name not in {*shapes, _FPS, _SIZE, _PROVENANCE}
+                and _has_rows(archive, name, frames[0])
+            },
         )
 
     def no_rows(self) -> PoseRows:
@@ -351,12 +362,14 @@ class OpenPose:
             np.empty((0, *points), np.float32),
             np.empty((0, *points[:-1]), np.float32),
             np.empty(0, np.float64),
+            {name: np.empty((0, *row), np.float32) for name, row in self.head.others.items()},
         )
 
     def blocks(self, rows: int) -> Iterator[PoseRows]:
         """All frames in order, `rows` at a time (the last block may have fewer)."""
         points = self.head.points
         shapes = {_FRAMES: points, self.head.confidences: points[:-1], _TIMES: ()}
+        shapes |= self.head.others
         with ExitStack() as stack:
             with _plain_errors(self._path):
                 members = [stack.enter_context(self._archive.open(f"{n}.npy")) for n in shapes]
@@ -364,16 +377,17 @@ class OpenPose:
             for start in range(0, self.head.count, rows):
                 n = min(rows, self.head.count - start)
                 with _plain_errors(self._path):
-                    frames, confidences, times = (
+                    frames, confidences, times, *others = (
                         _array(member, dtype, (n, *shape))
                         for member, dtype, shape in zip(
                             members, dtypes, shapes.values(), strict=True
                         )
                     )
-                if self._compact is not None:
-                    frames = self._compact.unpack(frames)
+                if self.compact is not None:
+                    frames = self.compact.unpack(frames)
                     confidences = unpack_confidences(confidences)
-                yield PoseRows(frames, confidences, times)
+                further = dict(zip(self.head.others, others, strict=True))
+                yield PoseRows(frames, confidences, times, further)
 
 
 # -- reading what anybody may have written ---------------------------------------------------
@@ -445,6 +459,13 @@ def _shape(archive: zipfile.ZipFile, name: str, dtype: str) -> tuple[int, ...]:
         if held != math.prod(shape) * found.itemsize:
             raise ValueError(f"{name} has the shape {shape}, and {held} bytes")
     return shape
+
+
+def _has_rows(archive: zipfile.ZipFile, name: str, count: int) -> bool:
+    """Whether a member is an array of float32 with a row for each frame."""
+    with archive.open(f"{name}.npy") as member:
+        shape, dtype = _header(member)
+    return dtype == np.dtype("<f4") and shape[:1] == (count,)
 
 
 def _small(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from posewatch.config import PoseModel, user_cache
 from posewatch.models.cards import TopDownCard
 from posewatch.models.cards import card as known_card
 from posewatch.service.networks import open_networks, version_of
-from posewatch.stages.dwpose import DWPose
+from posewatch.stages.dwpose import DWPose, followed
 from posewatch.stages.files import Files, components_of
 from posewatch.stages.mediapipe import MediaPipePose
 from posewatch.stages.pose import Loaded
@@ -113,9 +113,13 @@ def _recipe(
         # A card of the user's own may be changed without anything else telling of it.
         digest = "" if card == known_card(MODELS[PoseModel.DWPOSE]) else card.digest[:16]
         return lambda settings: DWPose(
-            top_down(card, engine, Rule(settings.signer.value), settings.detect_every),
+            top_down(
+                *(card, engine, Rule(settings.signer.value), settings.detect_every),
+                people=followed(Rule(settings.signer.value), settings.people),
+            ),
             _parts(card),
             loaded,
+            settings.people,
             name=card.name,
             card=digest,
             files=_files(card, settings),
@@ -134,9 +138,11 @@ def _files(card: AnyCard, settings: RecipeSettings) -> Files:
     )
 
 
-def top_down(card: TopDownCard, engine: Engine, rule: Rule, every: int) -> TopDown:
+def top_down(
+    card: TopDownCard, engine: Engine, rule: Rule, every: int | None, *, people: int = 1
+) -> TopDown:
     """What a card says about its networks, for the room that runs them."""
-    return TopDown(engine, *plans(card), rule, every)
+    return TopDown(engine, *plans(card), rule=rule, every=every, people=people)
 
 
 def plans(card: TopDownCard) -> tuple[DetectorPlan, PosePlan]:

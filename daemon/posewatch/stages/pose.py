@@ -91,6 +91,15 @@ class PoseRecipe(ABC):
     def _writer(self, path: Path, compact: Compact | None) -> PoseWriter:
         """Begin a result, whose coordinates are kept as `compact` says."""
 
+    def _finished(self, draft: Path, alive: Callable[[], None]) -> Path:  # noqa: ARG002 -- for others
+        """What becomes of a pose file once it is whole, before anything is made of it.
+
+        Args:
+            draft: the pose file.
+            alive: called now and then; what it raises, passes.
+        """
+        return draft
+
     @abstractmethod
     def _about(self) -> Mapping[str, str]:
         """What is to be known about the numbers in a result, for its provenance."""
@@ -136,6 +145,8 @@ class PoseRecipe(ABC):
                     size=(info.width, info.height),
                     provenance=self._provenance(sha256),
                 )
+                done = Progress(frames, info.frames)
+                output = self._finished(output, lambda: report(done))
                 results = {self.suffix: output}
                 if self._files.components:
                     beside = output.with_suffix(".pose")
