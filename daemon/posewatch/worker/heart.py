@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from posewatch.base.logs import fields
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from posewatch.base.clock import Clock
     from posewatch.base.metrics import Metrics
+    from posewatch.claims.record import LockRecord
     from posewatch.stages.recipe import Progress
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,13 @@ class Pulse:
     cancellation: Cancellation
     progress: Progress | None
     due: float
+
+    def record(self) -> LockRecord:
+        """What the lock says, with how far the job is now rather than at the last beat."""
+        record, progress = self.claim.record, self.progress
+        if progress is None:
+            return record
+        return replace(record, done=progress.frames, total=progress.total)
 
 
 class Heart:
@@ -90,6 +98,12 @@ class Heart:
         """How far each video in flight is."""
         with self._lock:
             return {pulse.claim.key: pulse.progress for pulse in self._pulses.values()}
+
+    def held(self) -> dict[str, LockRecord]:
+        """The lock of each video in flight, with how far it is now."""
+        with self._lock:
+            pulses = list(self._pulses.values())
+        return {pulse.claim.key: pulse.record() for pulse in pulses}
 
     def close(self) -> None:
         """End the thread."""
