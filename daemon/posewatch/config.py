@@ -222,6 +222,9 @@ class HttpSettings(_Section):
     """Address to listen on. Nothing is asked of callers, so keep it on loopback."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 9477
     """Port to listen on; 0 takes any free one and logs it."""
+    page: Literal["auto", "always", "never"] = "auto"
+    """Whether the status page, which names videos, is shown to whoever asks. `auto`: if `host` is
+    on loopback."""
 
 
 class LogSettings(_Section):

@@ -12,9 +12,10 @@ from posewatch.config import Settings
 from posewatch.formats import names, receipt
 from posewatch.formats.receipt import InputRecord, Receipt, RecipeRecord, ResultRecord
 from posewatch.service.daemon import Daemon, Parts
-from posewatch.service.inbox import Hint, Inbox
+from posewatch.service.inbox import Ask, Hint, Inbox
 from posewatch.service.notify import SilentNotifier
 from posewatch.service.progress import Progress
+from posewatch.service.window import Window
 from posewatch.stages.recipe import RecipeId
 from posewatch.storage.faulty import FaultyStorage, Operation
 from posewatch.storage.memory import MemoryStorage
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
     from posewatch.base.errors import StorageError
     from posewatch.catalog import Job
+    from posewatch.claims.record import LockRecord
     from posewatch.service.inbox import Message
     from posewatch.service.overview import Overview
+    from posewatch.stages.recipe import Glimpse
     from posewatch.stages.recipe import Progress as Frames
     from posewatch.worker.cancel import Stop
 
@@ -70,10 +73,20 @@ class HeartDouble:
 
     def __init__(self) -> None:
         self.running: dict[str, Frames | None] = {}
+        self.records: dict[str, LockRecord] = {}
+        self.seen: tuple[str, Glimpse] | None = None
 
     def progress(self) -> dict[str, Frames | None]:
         """See `Heart`."""
         return self.running
+
+    def held(self) -> dict[str, LockRecord]:
+        """See `Heart`."""
+        return self.records
+
+    def glimpse(self) -> tuple[str, Glimpse] | None:
+        """See `Heart`."""
+        return self.seen
 
 
 class WorkshopDouble:
@@ -166,6 +179,7 @@ class House:
         self.shown: list[Overview] = []
         self.on_show: Callable[[], None] = lambda: None
         self.progress = Progress(self.clock, PATIENCE)
+        self.window = Window(self.clock, lambda: self.inbox.put(Ask.LOOK))
         self.reader = FolderReader(self.storage, self.settings.watch.suffixes, self.clock)
         self.daemon = Daemon(
             Parts(
@@ -182,6 +196,7 @@ class House:
                 show=self._show,
                 share=Share.parse(share),
                 scans_cost=scans_cost,
+                window=self.window,
             ),
             self.settings,
             RunnerDouble(),  # type: ignore[arg-type]

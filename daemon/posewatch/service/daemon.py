@@ -24,10 +24,12 @@ from posewatch.catalog import Catalog, Held, Rules, Share, State, version_of
 from posewatch.claims.survey import survey
 from posewatch.formats import names
 from posewatch.service.inbox import Ask, Hint, Trouble
+from posewatch.service.inspect import newest_holders, standing, unlisted_keys
 from posewatch.service.overview import Overview, Pace
 from posewatch.service.pages import Check, Readiness
 from posewatch.service.sweep import Sweeper
 from posewatch.service.trouble import Troubles
+from posewatch.service.window import View
 from posewatch.watch.scan import Scan
 from posewatch.worker.attempt import Ending
 from posewatch.worker.cancel import Stop
@@ -39,10 +41,13 @@ if TYPE_CHECKING:
     from posewatch.base.metrics import Metrics
     from posewatch.catalog import Job
     from posewatch.claims.observer import Observer
+    from posewatch.claims.record import LockRecord
     from posewatch.config import Settings
     from posewatch.service.inbox import Inbox, Message
     from posewatch.service.notify import Notifier
     from posewatch.service.progress import Progress
+    from posewatch.service.window import Window
+    from posewatch.stages.recipe import Glimpse
     from posewatch.storage.contract import Storage
     from posewatch.worker.heart import Heart
     from posewatch.worker.job import Runner
@@ -85,6 +90,7 @@ class Parts:
         show: told where everything stands, about once a second.
         share: the videos that this daemon works on.
         scans_cost: whether a scan costs money: there are fewer while there is nothing to do.
+        window: through which others see what stands in the folder.
     """
 
     storage: Storage
@@ -100,6 +106,7 @@ class Parts:
     show: Callable[[Overview], None]
     share: Share
     scans_cost: bool
+    window: Window
 
 
 class Daemon:
@@ -139,8 +146,9 @@ class Daemon:
         self._scan_asked = self._scan_took = 0.0
         self._stop_at: float | None = None
         self._skipped: set[str] = set()
+        self._unlisted_keys: list[str] = []
+        self._holders: dict[str, LockRecord | None] = {}
         self._misnamed: set[str] = set()
-        self._unlisted = 0
         self._reported = -TURN
         self._overview = Overview()
 
@@ -150,6 +158,10 @@ class Daemon:
     def overview(self) -> Overview:
         """Where everything stood a moment ago."""
         return self._overview
+
+    def glimpse(self) -> tuple[str, Glimpse] | None:
+        """What was found lately, and in which video."""
+        return self._parts.heart.glimpse()
 
     def readiness(self) -> Readiness:
         """Whether videos can be worked on."""
@@ -253,6 +265,8 @@ class Daemon:
                 self._take_stop(now)
             case Ask.RELOAD:
                 self._take_reload()
+            case Ask.LOOK:
+                self._take_look()
 
     def _take_hint(self, key: str, source: HintSource, now: float) -> None:
         if not names.is_input(key, self._catalog.rules.suffixes):
@@ -292,6 +306,7 @@ class Daemon:
         locks = survey(
             self._parts.observer, scan.locks, began=scan.listed, ended=scan.ended, ttl=ttl
         )
+        self._holders = newest_holders(scan)
         held = {key: Held.ELSEWHERE for key, seen in locks.items() if not seen[-1].stale}
         held.update(dict.fromkeys(self._parts.workshop.keys(), Held.HERE))
         counts = self._catalog.settle_up(held, now)
@@ -319,7 +334,7 @@ class Daemon:
             else:
                 log.warning("it cannot be looked at", exc_info=skipped.error, extra=told)
         self._skipped = {skipped.key for skipped in scan.skipped}
-        self._unlisted = scan.unlisted
+        self._unlisted_keys = unlisted_keys(scan)
 
     def _tell_misnamed(self, scan: Scan) -> None:
         """Say what is wrong with the videos beside which it cannot be written."""
@@ -333,6 +348,7 @@ class Daemon:
     def _take_ending(self, ending: Ending, now: float) -> None:
         key = ending.job.key
         self._parts.workshop.ended(key)
+        self._holders.pop(key, None)
         self._stir(now)
         if ending.standing is not None:
             standing = ending.standing
@@ -376,6 +392,16 @@ class Daemon:
             self._next_scan = min(self._next_scan, self._parts.clock.monotonic() + self._interval())
             log.info("the settings were read again")
         self._parts.notifier.ready()
+
+    def _take_look(self) -> None:
+        """Somebody wants to see what stands in the folder."""
+        clock, view = self._parts.clock, None
+        if self._scanned:
+            began = clock.monotonic()
+            holders = self._holders | self._parts.heart.held()
+            status = standing(self._catalog, holders, self._unlisted_keys, clock)
+            view = View(status, began, clock.monotonic() - began)
+        self._parts.window.show(view)
 
     # What goes out
 
@@ -438,7 +464,7 @@ class Daemon:
             frames=self._pace.frames(running),
             frames_per_second=self._pace.frames_per_second(running, now),
             seconds_left=self._pace.seconds_left(unfinished, running, now),
-            unlisted=self._unlisted,
+            unlisted=len(self._unlisted_keys),
             refused=self._refused(),
             interrupted=self._stop_at is not None,
         )

@@ -19,10 +19,11 @@ from posewatch.worker.attempt import Ending
 
 
 class Ask(Enum):
-    """What a signal asks for."""
+    """What a signal asks for, or a person who waits."""
 
     STOP = auto()
     RELOAD = auto()
+    LOOK = auto()  # what stands in the folder; asked by whoever looks through the `Window`
 
 
 @dataclass(frozen=True, slots=True)

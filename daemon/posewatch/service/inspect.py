@@ -86,12 +86,14 @@ class FolderStatus:
     frames: int = 0
     footage_seconds: float = 0.0
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many videos stand where."""
+        return {name: len(getattr(self, name)) for name in ("waiting", "claimed", "done", "failed")}
+
     def to_json(self) -> dict[str, object]:
         """For programs; described in `docs/formats.md`."""
-        counts = {
-            name: len(getattr(self, name)) for name in ("waiting", "claimed", "done", "failed")
-        }
-        return {"counts": counts, **asdict(self)}
+        return {"counts": self.counts, **asdict(self)}
 
 
 def folder_status(

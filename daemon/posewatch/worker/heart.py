@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from posewatch.base.clock import Clock
     from posewatch.base.metrics import Metrics
     from posewatch.claims.record import LockRecord
-    from posewatch.stages.recipe import Progress
+    from posewatch.stages.recipe import Glimpse, Progress
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ class Heart:
         self._once = Once(clock)
         self._lock = threading.Lock()
         self._pulses: dict[str, Pulse] = {}  # by the token of the claim
+        self._last: tuple[str, Glimpse] | None = None
         self._wake = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
@@ -93,6 +94,8 @@ class Heart:
         finally:
             with self._lock:
                 del self._pulses[claim.token]
+                if pulse.progress is not None and pulse.progress.glimpse is not None:
+                    self._last = (claim.key, pulse.progress.glimpse)
 
     def progress(self) -> dict[str, Progress | None]:
         """How far each video in flight is."""
@@ -104,6 +107,14 @@ class Heart:
         with self._lock:
             pulses = list(self._pulses.values())
         return {pulse.claim.key: pulse.record() for pulse in pulses}
+
+    def glimpse(self) -> tuple[str, Glimpse] | None:
+        """What was found lately, and in which video: the last begun, else the last ended."""
+        with self._lock:
+            for pulse in reversed(self._pulses.values()):
+                if pulse.progress is not None and pulse.progress.glimpse is not None:
+                    return pulse.claim.key, pulse.progress.glimpse
+            return self._last
 
     def close(self) -> None:
         """End the thread."""
