@@ -153,8 +153,13 @@ class WorkSettings(_Section):
     """Videos worked on at the same time; each takes about one CPU core."""
     prefetch: Annotated[int, Field(ge=0, le=64)] = 1
     """Videos fetched ahead, so that the next one is there when one is done."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the networks run. `cuda` is an error where there is none; `auto` takes it if it can."""
+    device: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
+    """Where the networks run. `cuda` and `tensorrt` are errors where they cannot be used; `auto`
+    takes CUDA if it can, else the CPU."""
+    require_gpu: bool = False
+    """Whether it is an error if `auto` finds no GPU that can be used."""
+    gpus: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
+    """Numbers of the GPUs to use, as CUDA counts them. Default: all that there are."""
     grace: Annotated[float, Field(ge=0, le=86_400)] = 20.0
     """Seconds that running videos may take to finish after SIGTERM, before they are given back."""
     batch: Annotated[int, Field(ge=1, le=256)] = 16

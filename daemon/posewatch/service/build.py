@@ -73,6 +73,10 @@ PATIENCE = 30.0
 LOADING = 600.0
 """Seconds that loading the networks may take: a GPU compiles kernels at its first start."""
 
+COMPILING = 3600.0
+"""The same for TensorRT, which compiles and tries every layer of each network at its first start,
+on one GPU after the other."""
+
 
 def system_clock() -> Clock:
     """The clock of this machine."""
@@ -344,8 +348,9 @@ class _House:
         self._now("loading the networks")
         settings = self._settings
         opening = Opening(settings.recipe.pose, ModelCache())
-        self._notifier.extend_timeout(LOADING)
-        with self._progress.during(self._doing, LOADING):
+        patience = COMPILING if settings.work.device == "tensorrt" else LOADING
+        self._notifier.extend_timeout(patience)
+        with self._progress.during(self._doing, patience):
             opened = opening.open(settings.work, stack)
         self._metrics.describe_build(
             version=__version__,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from importlib import metadata
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from posewatch.config import PoseModel
+from posewatch.config import PoseModel, user_cache
 from posewatch.models.cards import TopDownCard
+from posewatch.service.networks import open_networks, version_of
 from posewatch.stages.dwpose import DWPose
 from posewatch.stages.mediapipe import MediaPipePose
 from posewatch.stages.pose import Loaded
-from posewatch.vision.engine import BatchingEngine, Device, Engine, OnnxEngine
 from posewatch.vision.holistic import Holistic, Mode, stay_on_calling_thread
 from posewatch.vision.topdown import DetectorPlan, PosePlan, Rule, TopDown
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from posewatch.models.cache import ModelCache
     from posewatch.models.cards import AnyCard
     from posewatch.stages.pose import PoseRecipe
+    from posewatch.vision.engine import Engine
 
 MODELS: Mapping[PoseModel, str] = MappingProxyType(
     {PoseModel.MEDIAPIPE: "mediapipe-holistic", PoseModel.DWPOSE: "dwpose"}
@@ -39,8 +40,6 @@ SOFTWARE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """What takes part in making results, and the packages that it comes in."""
-
-_CPU = "CPUExecutionProvider"
 
 _SLOW_FRAMES = 2
 """Frames worked on between two looks at whether to stop, where one takes seconds: YOLOX-L and
@@ -79,7 +78,7 @@ class Opening:
         self._model = models.require(MODELS[pose])
 
     def open(self, work: WorkSettings, stack: ExitStack) -> Opened:
-        """Load the networks. May take minutes on a GPU.
+        """Load the networks. May take minutes on a GPU, and longer for TensorRT.
 
         Args:
             work: where and how to run them.
@@ -91,19 +90,16 @@ class Opening:
         model, card = self._model, self._model.card
         # Several videos keep all cores busy; OpenCV's own threads would only get in their way.
         stay_on_calling_thread()
-        networks = {network.name: model.network(network.name) for network in card.networks}
-        onnx = OnnxEngine(networks, device=Device(work.device))
-        engine: Engine = onnx
-        if onnx.provider != _CPU:
-            # One copy of the networks, fed by all videos in flight.
-            engine = stack.enter_context(BatchingEngine(onnx, max_batch=work.batch))
+        files = {network.name: model.network(network.name) for network in card.networks}
+        networks = open_networks(files, work, user_cache("engines", environ=os.environ), stack)
         software = {name: version_of(*packages) for name, packages in SOFTWARE.items()}
+        if networks.gpus:
+            software["gpu"] = ", ".join(networks.gpus)
         batch = work.batch
-        if onnx.provider == _CPU and isinstance(card, TopDownCard):
+        if networks.on_cpu and isinstance(card, TopDownCard):
             batch = min(batch, _SLOW_FRAMES)
-        loaded = Loaded(model.digests, software, onnx.provider, batch)
-        recipe = _recipe(card, engine, loaded)
-        return Opened(card.name, loaded, onnx.fallback, recipe)
+        loaded = Loaded(model.digests, software, networks.provider, batch)
+        return Opened(card.name, loaded, networks.fallback, _recipe(card, networks.engine, loaded))
 
 
 def _recipe(
@@ -145,13 +141,3 @@ def top_down(card: TopDownCard, engine: Engine, rule: Rule, every: int) -> TopDo
 
 def _parts(card: TopDownCard) -> str:
     return ", ".join(f"{part.name.replace('_', ' ')} {part.count}" for part in card.components)
-
-
-def version_of(*packages: str) -> str:
-    """The version of the first of these packages that is installed."""
-    for package in packages:
-        try:
-            return metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return "unknown"

@@ -21,6 +21,8 @@ FIXED: Final = frozenset(
         ("watch", "sqs"),
         ("watch", "suffixes"),
         ("work", "device"),
+        ("work", "gpus"),
+        ("work", "require_gpu"),
         ("work", "batch"),
         ("claims", "ttl"),
         ("recipe", "pose"),
