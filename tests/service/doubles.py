@@ -12,6 +12,7 @@ from posewatch.config import Settings
 from posewatch.formats import names, receipt
 from posewatch.formats.receipt import InputRecord, Receipt, RecipeRecord, ResultRecord
 from posewatch.service.daemon import Daemon, Parts
+from posewatch.service.idler import Idler
 from posewatch.service.inbox import Ask, Hint, Inbox
 from posewatch.service.notify import SilentNotifier
 from posewatch.service.progress import Progress
@@ -26,9 +27,10 @@ from posewatch.worker.publish import Standing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from posewatch.base.errors import StorageError
+    from posewatch.base.errors import PosewatchError, StorageError
     from posewatch.catalog import Job
     from posewatch.claims.record import LockRecord
+    from posewatch.config import IdleSettings
     from posewatch.service.inbox import Message
     from posewatch.service.overview import Overview
     from posewatch.stages.recipe import Glimpse
@@ -173,6 +175,8 @@ class House:
         self.settings = Settings.model_validate(
             {"work": {"videos_in_flight": 2, "prefetch": 1}} | settings
         )
+        self.acts_done: list[str] = []
+        self.act_fails: PosewatchError | None = None
         self.requests: list[float] = []
         self.on_request: Callable[[], None] = lambda: None
         self.reloaded: Callable[[Settings], tuple[Settings, RunnerDouble]] | None = None
@@ -197,6 +201,7 @@ class House:
                 share=Share.parse(share),
                 scans_cost=scans_cost,
                 window=self.window,
+                idler=Idler(self.clock, self.metrics, self._act, self.inbox.put),
             ),
             self.settings,
             RunnerDouble(),  # type: ignore[arg-type]
@@ -208,6 +213,11 @@ class House:
         act = self.acts.get((operation.name, operation.target))
         if act is not None and not operation.after:
             act()
+
+    def _act(self, settings: IdleSettings) -> None:
+        self.acts_done.append(settings.action)
+        if self.act_fails is not None:
+            raise self.act_fails
 
     def _requested(self) -> None:
         self.requests.append(self.clock.monotonic())

@@ -40,6 +40,7 @@ class World:
     ready: Readiness = field(default_factory=Readiness)
     status: FolderStatus | None = field(default_factory=FolderStatus)
     overview: Overview = field(default_factory=Overview)
+    idle: str = ""
     glimpse: tuple[str, Glimpse] | None = None
     clock: ManualClock = field(default_factory=ManualClock)
 
@@ -55,6 +56,7 @@ class World:
                 facts=lambda: {"version": "1", "host": "gpu1", "folder": "/in\nbox"},
                 look=look,
                 overview=lambda: self.overview,
+                idle=lambda: self.idle,
                 glimpse=lambda: self.glimpse,
             ),
             self.clock,

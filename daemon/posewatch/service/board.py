@@ -49,6 +49,7 @@ class Sources:
         facts: about this daemon, by name: version, host, folder.
         look: what stands in the folder; may wait a moment for the loop, never for the folder.
         overview: where everything stands, in numbers.
+        idle: whether and when the machine will be stopped, in words.
         glimpse: what was found lately, and in which video.
     """
 
@@ -57,6 +58,7 @@ class Sources:
     facts: Callable[[], dict[str, str]]
     look: Callable[[], View | None]
     overview: Callable[[], Overview]
+    idle: Callable[[], str]
     glimpse: Callable[[], tuple[str, Glimpse] | None]
 
 
@@ -116,6 +118,7 @@ class Board:
             **{name: printable(value) for name, value in self._sources.facts().items()},
             "state": _state(health, ready, overview, read=view is not None),
             "troubles": [*_troubles(health, ready)],
+            "idle": printable(self._sources.idle()),
             "age": round(self._clock.monotonic() - view.at, 1) if view is not None else 0.0,
             "frames_per_second": round(overview.frames_per_second, 2),
             "seconds_left": overview.seconds_left,
@@ -204,6 +207,8 @@ def _about(key: str, glimpse: Glimpse) -> dict[str, Any]:
 def _words(live: dict[str, Any]) -> Iterator[str]:
     yield f"posewatch {live['version']} on {live['host']}, folder {live['folder']}: {live['state']}"
     yield from live["troubles"]
+    if live["idle"]:
+        yield live["idle"]
     status = live["status"]
     if status is None:
         yield NOT_YET

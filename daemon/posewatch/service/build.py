@@ -33,11 +33,12 @@ from posewatch.cache import InputCache
 from posewatch.claims.claims import Claims, Owner
 from posewatch.claims.observer import Observer
 from posewatch.models.cache import ModelCache
-from posewatch.service import crashes, doctor
+from posewatch.service import crashes, doctor, idler
 from posewatch.service.board import Board, Sources
 from posewatch.service.daemon import Daemon, Parts
 from posewatch.service.folder import find, open_safely, open_storage, share_of
 from posewatch.service.http import HttpServer
+from posewatch.service.idler import Idler
 from posewatch.service.inbox import Ask, Hint, Inbox, Trouble
 from posewatch.service.notify import Notifier, SilentNotifier, Watchdog, notifier, watchdog_interval
 from posewatch.service.overview import Overview
@@ -247,6 +248,7 @@ class _House:
                 share=share_of(settings.folder),
                 scans_cost=self._watched.place is not None,
                 window=self._window,
+                idler=self._idler(),
             )
             self._daemon = Daemon(parts, settings, runner, self._inbox, until_idle=until_idle)
             stack.enter_context(self._signals(signal.SIGTERM, signal.SIGINT))
@@ -261,6 +263,16 @@ class _House:
                 "posewatch had to stop: a part of it died",
                 hint="This is a bug: please report it, with the log",
             )
+
+    def _idler(self) -> Idler:
+        idler.forget_request(os.environ)
+        clock = self._clock
+        return Idler(
+            clock,
+            self._metrics,
+            lambda settings: idler.act(settings, os.environ, clock),
+            self._inbox.put,
+        )
 
     def _part_died(self) -> None:
         self._died = True
@@ -278,6 +290,7 @@ class _House:
             facts=self._facts,
             look=lambda: self._window.look() if self._daemon is not None else None,
             overview=lambda: self._daemon.overview if self._daemon is not None else Overview(),
+            idle=lambda: self._daemon.idle if self._daemon is not None else "",
             glimpse=lambda: self._daemon.glimpse() if self._daemon is not None else None,
         )
         board = Board(sources, self._clock)

@@ -23,6 +23,7 @@ from posewatch.base.metrics import HintSource, Outcome, Success, VideoState
 from posewatch.catalog import Catalog, Held, Rules, Share, State, version_of
 from posewatch.claims.survey import survey
 from posewatch.formats import names
+from posewatch.service.idler import Acted
 from posewatch.service.inbox import Ask, Hint, Trouble
 from posewatch.service.inspect import newest_holders, standing, unlisted_keys
 from posewatch.service.overview import Overview, Pace
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from posewatch.claims.observer import Observer
     from posewatch.claims.record import LockRecord
     from posewatch.config import Settings
+    from posewatch.service.idler import Idler
     from posewatch.service.inbox import Inbox, Message
     from posewatch.service.notify import Notifier
     from posewatch.service.progress import Progress
@@ -91,6 +93,7 @@ class Parts:
         share: the videos that this daemon works on.
         scans_cost: whether a scan costs money: there are fewer while there is nothing to do.
         window: through which others see what stands in the folder.
+        idler: stops the machine when there is nothing to do.
     """
 
     storage: Storage
@@ -107,6 +110,7 @@ class Parts:
     share: Share
     scans_cost: bool
     window: Window
+    idler: Idler
 
 
 class Daemon:
@@ -143,7 +147,7 @@ class Daemon:
         self._fresh = False
         self._quiet = 0
         self._scanned = False
-        self._scan_asked = self._scan_took = 0.0
+        self._scan_asked = self._scan_took = self._looked = 0.0
         self._stop_at: float | None = None
         self._skipped: set[str] = set()
         self._unlisted_keys: list[str] = []
@@ -162,6 +166,11 @@ class Daemon:
     def glimpse(self) -> tuple[str, Glimpse] | None:
         """What was found lately, and in which video."""
         return self._parts.heart.glimpse()
+
+    @property
+    def idle(self) -> str:
+        """Whether and when the machine will be stopped, in words; empty where it is not."""
+        return self._parts.idler.words
 
     def readiness(self) -> Readiness:
         """Whether videos can be worked on."""
@@ -214,6 +223,7 @@ class Daemon:
             self._hand_out(now)
         elif now >= self._stop_at:
             self._parts.workshop.give_back(Stop.SHUTDOWN, "the time to finish is over", begun=True)
+        self._idle(now)
         self._parts.progress.mark()
         if now >= self._reported + TURN:
             self._report(now)
@@ -261,12 +271,10 @@ class Daemon:
                 self._parts.metrics.scans[Success.FAILED].inc()
                 self._parts.metrics.folder_available.set(0)
                 self._troubles.note(message)
-            case Ask.STOP:
-                self._take_stop(now)
-            case Ask.RELOAD:
-                self._take_reload()
-            case Ask.LOOK:
-                self._take_look()
+            case Acted():
+                self._parts.idler.acted(message)
+            case Ask():
+                self._take_asked(message, now)
 
     def _take_hint(self, key: str, source: HintSource, now: float) -> None:
         if not names.is_input(key, self._catalog.rules.suffixes):
@@ -292,7 +300,7 @@ class Daemon:
 
     def _take_scan(self, scan: Scan, now: float) -> None:
         self._scanning, self._scanned = False, True
-        self._scan_took = scan.ended - scan.began
+        self._scan_took, self._looked = scan.ended - scan.began, scan.began
         metrics = self._parts.metrics
         metrics.scans[Success.OK].inc()
         metrics.hints[HintSource.SCAN].inc()
@@ -368,6 +376,15 @@ class Daemon:
         if self._until_idle and not self._to_do():
             self._next_scan = now
 
+    def _take_asked(self, asked: Ask, now: float) -> None:
+        match asked:
+            case Ask.STOP:
+                self._take_stop(now)
+            case Ask.RELOAD:
+                self._take_reload()
+            case Ask.LOOK:
+                self._take_look()
+
     def _take_stop(self, now: float) -> None:
         if self._stop_at is not None:
             self._stop_at = now
@@ -417,6 +434,30 @@ class Daemon:
             self._catalog.taken(job.key)
             self._parts.workshop.start(job, self._runner)
 
+    def _idle(self, now: float) -> None:
+        """Where that was asked for, stop a machine that has nothing to do."""
+        if self._until_idle:
+            return
+        if self._parts.idler.turn(self._settings.idle, self._busy(now), self._looked):
+            self._next_scan = now
+
+    def _busy(self, now: float) -> str:
+        """What this machine could do, or why that is not known; empty where there is nothing.
+
+        What others hold is theirs: should one die, its claim goes stale and its video waits again.
+        """
+        unready = next((str(check) for check in self.readiness().checks if not check.ok), "")
+        if unready:
+            return unready
+        if self._troubles.error is not None:
+            return "something is in trouble"
+        if self._unlisted_keys:
+            return "parts of the folder could not be looked at"
+        if len(self._parts.workshop):
+            return "videos are worked on"
+        states = (self._catalog.verdict(key, now).state for key in self._catalog.open_mine())
+        return "videos wait" if any(state is not State.ELSEWHERE for state in states) else ""
+
     def _to_do(self) -> bool:
         """Whether an open video of this daemon's share can be written beside."""
         return any(not self._troubles.given_up(key) for key in self._catalog.open_mine())
@@ -450,7 +491,8 @@ class Daemon:
         self._overview = self._count(now)
         self._parts.metrics.videos_in_flight.set(self._overview.in_flight)
         trouble = self._troubles.error
-        self._parts.notifier.status(str(trouble) if trouble is not None else str(self._overview))
+        words = self._parts.idler.words or str(self._overview)
+        self._parts.notifier.status(str(trouble) if trouble is not None else words)
         self._parts.show(self._overview)
 
     def _count(self, now: float) -> Overview:

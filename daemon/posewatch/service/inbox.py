@@ -14,6 +14,7 @@ from enum import Enum, auto
 
 from posewatch.base.errors import StorageError
 from posewatch.base.metrics import HintSource
+from posewatch.service.idler import Acted
 from posewatch.watch.scan import Scan
 from posewatch.worker.attempt import Ending
 
@@ -52,7 +53,7 @@ class Trouble:
     error: StorageError | None
 
 
-Message = Ask | Hint | Trouble | Scan | StorageError | Ending
+Message = Ask | Hint | Trouble | Scan | StorageError | Ending | Acted
 
 
 class Inbox:
