@@ -196,6 +196,9 @@ class Catalog:
             recipe_hash=receipt.recipe.hash,
             results=tuple((folder + r.name, Version(r.size, r.tag)) for r in receipt.results),
             redoable=ours or again or self._scans == 0,
+            frames=receipt.work.frames,
+            footage_seconds=receipt.work.footage_seconds,
+            failure=receipt.failure,
         )
 
     def settle_up(self, held: Mapping[str, Held], now: float) -> Counter[State]:
@@ -439,6 +442,10 @@ class Catalog:
         if receipt is not None and folder + receipt.input_name in rivals:
             return folder + receipt.input_name
         return min(rivals, key=lambda rival: (self._videos[rival].first_seen, rival))
+
+    def facts(self, key: str) -> ReceiptFacts | None:
+        """What the receipt says that stands where this input's goes."""
+        return self._receipts.get(self.receipt_key(key))
 
     def verdict(self, key: str, now: float) -> Verdict:
         """Where one known video stands."""

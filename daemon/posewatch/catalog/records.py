@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from posewatch.catalog.packed import Packed
 from posewatch.catalog.verdict import ReceiptFacts, State
+from posewatch.formats.receipt import FailureRecord
 from posewatch.storage.contract import Version
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def _video(  # noqa: PLR0917 -- the fields of a record
 
 
 def _pack_receipt(receipt: ReceiptFacts) -> tuple[object, ...]:
+    failure = receipt.failure
     return (
         *_pack_version(receipt.version),
         receipt.done,
@@ -126,6 +128,9 @@ def _pack_receipt(receipt: ReceiptFacts) -> tuple[object, ...]:
         receipt.recipe_hash,
         tuple((key, *_pack_version(version)) for key, version in receipt.results),
         receipt.redoable,
+        receipt.frames,
+        receipt.footage_seconds,
+        *(() if failure is None else (failure.model_dump_json(exclude_defaults=True),)),
     )
 
 
@@ -139,6 +144,9 @@ def _receipt(  # noqa: PLR0917 -- the fields of a record
     recipe_hash: str,
     results: tuple[tuple[str, int, Tag], ...],
     redoable: bool,  # noqa: FBT001 -- as above
+    frames: int,
+    footage_seconds: float,
+    failure: str | None = None,
 ) -> ReceiptFacts:
     return ReceiptFacts(
         version=_version(size, tag),
@@ -148,4 +156,7 @@ def _receipt(  # noqa: PLR0917 -- the fields of a record
         recipe_hash=recipe_hash,
         results=tuple((key, _version(size, tag)) for key, size, tag in results),
         redoable=redoable,
+        frames=frames,
+        footage_seconds=footage_seconds,
+        failure=None if failure is None else FailureRecord.model_validate_json(failure),
     )
