@@ -95,6 +95,37 @@ def test_its_threads_are_counted_and_never_spin(
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
+@pytest.mark.parametrize(("provider", "runs"), [(CPU, [1, 1, 1]), (CUDA, [3])])
+def test_each_run_is_told(network: Path, provider: str, runs: list[int]) -> None:
+    told: list[tuple[str, int, float]] = []
+    engine = OnnxEngine({"sums": network}, ran=lambda *run: told.append(run))
+    engine.provider = provider  # a GPU takes a batch at once
+    engine.infer("sums", images(3))
+    assert [(name, crops) for name, crops, _ in told] == [("sums", crops) for crops in runs]
+    assert all(0 < seconds < 60 for _, _, seconds in told)
+
+
+@pytest.mark.parametrize(
+    ("device", "providers", "wanted"),
+    [
+        (Device.CPU, [CUDA, CPU], False),
+        (Device.AUTO, [CPU], False),
+        (Device.AUTO, [CUDA, CPU], True),
+    ],
+)
+def test_a_gpu_is_wanted_where_the_runtime_is_one_for_gpus(
+    network: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    device: Device,
+    providers: list[str],
+    *,
+    wanted: bool,
+) -> None:
+    monkeypatch.setattr(engine_module.ort, "get_available_providers", lambda: providers)
+    engine = OnnxEngine({"sums": network}, device=device)  # there is no GPU: AUTO takes the CPU
+    assert (engine.gpu_wanted, engine.provider) == (wanted, CPU)
+
+
 def test_an_unknown_network(network: Path) -> None:
     engine = OnnxEngine({"sums": network})
     with pytest.raises(ModelError, match=r"no network 'feet'\. There are: sums"):

@@ -98,11 +98,12 @@ class Catalog:
     _own: dict[str, float] = field(default_factory=dict)  # what of that we wrote, and when
     _rivals: dict[str, list[str]] = field(default_factory=dict)  # inputs that share a stem
     _held: dict[str, Held] = field(default_factory=dict)
-    _open: set[str] = field(default_factory=set)  # neither done nor failed
+    _open: dict[str, float] = field(default_factory=dict)  # neither done nor failed, since when
     _failed: set[str] = field(default_factory=set)
     _ready: dict[str, None] = field(default_factory=dict)  # the open ones that `jobs` looks at
     _closing: set[str] = field(default_factory=set)  # closed, and not handed out since
     _scans: int = 0
+    _oldest_waiting: float | None = None
 
     # What comes in from a scan
 
@@ -208,17 +209,18 @@ class Catalog:
         self._held = dict(held)
         self._scans += 1
         counts: Counter[State] = Counter()
-        self._open, self._failed, ready = set(), set(), []
+        before, self._open, self._failed, ready = self._open, {}, set(), []
         for key in self._videos:
             state = self.verdict(key, now).state
             counts[state] += 1
             if state is State.FAILED:
                 self._failed.add(key)
             elif state is not State.DONE:
-                self._open.add(key)
+                self._open[key] = before.get(key, now)
                 if state is State.WAITING:
                     ready.append(key)
-        self._closing &= self._open
+        self._oldest_waiting = min((self._open[key] for key in ready), default=None)
+        self._closing &= self._open.keys()
         # The longest known first; of those seen at the same time, by name.
         ready.sort(key=lambda key: (self._videos[key].first_seen, key))
         self._ready = dict.fromkeys((*ready, *sorted(self._closing)))
@@ -247,7 +249,7 @@ class Catalog:
         if self.verdict(key, now).state in {State.DONE, State.FAILED}:
             return
         self._failed.discard(key)
-        self._open.add(key)
+        self._open.setdefault(key, now)
         self._closing.add(key)
         self._ready.setdefault(key)
 
@@ -263,7 +265,7 @@ class Catalog:
         if video is None or version not in {None, video.version}:
             return
         del self._videos[key]
-        self._open.discard(key)
+        self._open.pop(key, None)
         self._failed.discard(key)
         self._ready.pop(key, None)
         self._closing.discard(key)
@@ -297,7 +299,7 @@ class Catalog:
             self._failed.add(key)
             video.bugs = 0  # should somebody forget the failure, it begins anew
         if state in {State.DONE, State.FAILED}:
-            self._open.discard(key)
+            self._open.pop(key, None)
             self._ready.pop(key, None)
         else:
             self._ready.setdefault(key)
@@ -383,6 +385,14 @@ class Catalog:
     def failed(self) -> int:
         """How many videos have a failure for what they are now."""
         return len(self._failed)
+
+    @property
+    def oldest_waiting(self) -> float | None:
+        """Since when, of the videos that the last listing found waiting, one is unfinished at most.
+
+        Being claimed in between does not make it younger.
+        """
+        return self._oldest_waiting
 
     def open_keys(self) -> Iterable[str]:
         """The videos that are neither done nor failed."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import ExitStack
 
+    from posewatch.base.metrics import Metrics
     from posewatch.config import RecipeSettings, WorkSettings
     from posewatch.models.cache import ModelCache
     from posewatch.models.cards import AnyCard
@@ -78,12 +79,13 @@ class Opening:
     def __init__(self, pose: PoseModel, models: ModelCache) -> None:
         self._model = models.require(MODELS[pose])
 
-    def open(self, work: WorkSettings, stack: ExitStack) -> Opened:
+    def open(self, work: WorkSettings, stack: ExitStack, metrics: Metrics) -> Opened:
         """Load the networks. May take minutes on a GPU.
 
         Args:
             work: where and how to run them.
             stack: takes them down again.
+            metrics: told whether a GPU is used, and of each run of a network.
 
         Raises:
             ModelError: a network cannot be loaded, or not on the device that was asked for.
@@ -92,7 +94,14 @@ class Opening:
         # Several videos keep all cores busy; OpenCV's own threads would only get in their way.
         stay_on_calling_thread()
         networks = {network.name: model.network(network.name) for network in card.networks}
-        onnx = OnnxEngine(networks, device=Device(work.device))
+
+        def ran(network: str, crops: int, seconds: float) -> None:
+            metrics.inference_batch_size.observe(crops)
+            metrics.inference_duration[network].observe(seconds)
+
+        onnx = OnnxEngine(networks, device=Device(work.device), ran=ran)
+        metrics.gpu_wanted.set(onnx.gpu_wanted)
+        metrics.gpu_used.set(onnx.provider != _CPU)
         engine: Engine = onnx
         if onnx.provider != _CPU:
             # One copy of the networks, fed by all videos in flight.

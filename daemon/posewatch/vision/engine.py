@@ -23,6 +23,7 @@ Threads, queues, and who owns what:
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
@@ -38,7 +39,7 @@ import onnxruntime as ort
 from posewatch.base.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -107,19 +108,30 @@ class OnnxEngine:
         networks: the ONNX file of each network, by its name.
         device: where to run them.
         threads: cores that one request may use (CPU only).
+        ran: told of each run of a network: its name, the crops in it, the seconds that it took.
 
     Attributes:
         provider: onnxruntime's name for what runs them, such as `CUDAExecutionProvider`.
         fallback: why AUTO did not take CUDA; empty where it did, or was not asked.
+        gpu_wanted: whether CUDA was asked for, or AUTO and this onnxruntime is one for GPUs.
 
     Raises:
         ModelError: a file cannot be loaded, or CUDA was asked for and cannot be used.
     """
 
     def __init__(
-        self, networks: Mapping[str, Path], *, device: Device = Device.CPU, threads: int = 1
+        self,
+        networks: Mapping[str, Path],
+        *,
+        device: Device = Device.CPU,
+        threads: int = 1,
+        ran: Callable[[str, int, float], None] = lambda _network, _crops, _seconds: None,
     ) -> None:
         _share_memory()
+        self._ran = ran
+        self.gpu_wanted = device is Device.CUDA or (
+            device is Device.AUTO and _CUDA in ort.get_available_providers()
+        )
         self.fallback = ""
         self.provider = _CPU if device is Device.CPU else _CUDA
         try:
@@ -151,7 +163,7 @@ class OnnxEngine:
         try:
             outputs = _joined(
                 [
-                    session.run(None, {_INPUT: given[start : start + at_once]})
+                    self._run(network, session, given[start : start + at_once])
                     for start in range(0, len(given), at_once)
                 ]
             )
@@ -160,6 +172,14 @@ class OnnxEngine:
                 f"network {network} failed on a batch of shape {batch.shape}: {error}"
             ) from error
         return outputs if len(given) == len(batch) else tuple(out[: len(batch)] for out in outputs)
+
+    def _run(
+        self, network: str, session: ort.InferenceSession, crops: NDArray[np.uint8]
+    ) -> Sequence[NDArray[np.float32]]:
+        begun = time.perf_counter()
+        outputs: Sequence[NDArray[np.float32]] = session.run(None, {_INPUT: crops})
+        self._ran(network, len(crops), time.perf_counter() - begun)
+        return outputs
 
 
 def _share_memory() -> None:
