@@ -308,6 +308,7 @@ class _House:
             else:
                 if retries.failures:
                     log.info("the folder can be used now")
+                self._metrics.folder_available.set(1)
                 return storage
 
     def _storage_now(self) -> Storage:
