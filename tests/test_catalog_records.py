@@ -39,6 +39,7 @@ def test_any_version(tag: str) -> None:
         replace(VIDEO, looked_at=2.5, mine=False, scans=3, state=State.FAILED),
         replace(VIDEO, closed_at=1.0),
         replace(VIDEO, not_before=9.5, bugs=2),
+        replace(VIDEO, reopened=3.0),
     ],
 )
 def test_any_video(video: Video) -> None:

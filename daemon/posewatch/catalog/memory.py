@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -85,6 +86,7 @@ class Catalog:
     _after: dict[str, None] = field(default_factory=dict)  # that may wait since then
     _closing: set[str] = field(default_factory=set)  # closed, and not handed out since
     _scans: int = 0
+    _oldest_waiting: float | None = None
 
     # What comes in from a scan
 
@@ -159,9 +161,17 @@ class Catalog:
         if state is not video.state:
             self._counts[video.state] -= 1
             self._counts[state] += 1
-            video.state = state
+            self._change(video, state, now)
         self._videos[key] = video
         return state
+
+    @staticmethod
+    def _change(video: Video, state: State, now: float) -> None:
+        if state in FINISHED:
+            video.reopened = None
+        elif video.state in FINISHED:
+            video.reopened = now
+        video.state = state
 
     def receipt_read(self, key: str, version: Version, receipt: Receipt | Foreign | None) -> None:
         """What the receipt at `key` says, as a scan has read it.
@@ -211,13 +221,18 @@ class Catalog:
         self._held = dict(held)
         self._scans += 1
         counts: Counter[State] = Counter()
+        oldest = math.inf
         for key, video in self._videos.items():
             before = video.state
-            state = video.state = self._verdict(key, video, now).state
+            state = self._verdict(key, video, now).state
             counts[state] += 1
             if state is not before:
+                self._change(video, state, now)
                 self._videos[key] = video
+            if state is State.WAITING:
+                oldest = min(oldest, video.unfinished_since)
         self._counts = counts
+        self._oldest_waiting = oldest if counts[State.WAITING] else None
         self._closing = {key for key in self._closing if not self.finished(key)}
         self._ready, self._after = {}, dict.fromkeys(sorted(self._closing))
         self._later = self._waiting() if counts[State.WAITING] else iter(())
@@ -400,6 +415,14 @@ class Catalog:
     def failed(self) -> int:
         """How many videos have a failure for what they are now."""
         return self._counts[State.FAILED]
+
+    @property
+    def oldest_waiting(self) -> float | None:
+        """Since when, of the videos that the last listing found waiting, one is unfinished at most.
+
+        Being claimed in between does not make it younger.
+        """
+        return self._oldest_waiting
 
     def open_keys(self) -> Iterator[str]:
         """The videos that are neither done nor failed."""

@@ -33,6 +33,7 @@ class Video:
         closed_at: when a local program closed it, if that was seen.
         not_before: when it may be tried again.
         bugs: see `Job`.
+        reopened: since when it has been unfinished again, where it was finished before.
     """
 
     version: Version
@@ -44,6 +45,12 @@ class Video:
     closed_at: float | None = None
     not_before: float | None = None
     bugs: int = 0
+    reopened: float | None = None
+
+    @property
+    def unfinished_since(self) -> float:
+        """When this version was first seen to be neither done nor failed."""
+        return self.first_seen if self.reopened is None else self.reopened
 
 
 def videos() -> Packed[Video]:
@@ -81,7 +88,8 @@ def _short(tag: str) -> Tag:
 
 
 def _pack_video(video: Video) -> tuple[object, ...]:
-    version, rest = video.version, (video.closed_at, video.not_before, video.bugs)
+    version = video.version
+    rest = (video.closed_at, video.not_before, video.bugs, video.reopened)
     return (
         version.size,
         _short(version.tag),
@@ -89,7 +97,7 @@ def _pack_video(video: Video) -> tuple[object, ...]:
         None if video.looked_at == video.first_seen else video.looked_at,
         video.mine,
         video.scans * len(STATES) + STATES.index(video.state),
-        *(rest if rest != (None, None, 0) else ()),
+        *(rest if rest != (None, None, 0, None) else ()),
     )
 
 
@@ -103,6 +111,7 @@ def _video(  # noqa: PLR0917 -- the fields of a record
     closed_at: float | None = None,
     not_before: float | None = None,
     bugs: int = 0,
+    reopened: float | None = None,
 ) -> Video:
     scans, state = divmod(scans_and_state, len(STATES))
     return Video(
@@ -115,6 +124,7 @@ def _video(  # noqa: PLR0917 -- the fields of a record
         closed_at,
         not_before,
         bugs,
+        reopened,
     )
 
 

@@ -325,6 +325,8 @@ class Daemon:
         self._next_scan = max(scan.began + interval, now + scan.ended - scan.began)
         for state in State:
             metrics.videos[VideoState(state)].set(counts[state])
+        oldest = self._catalog.oldest_waiting
+        metrics.oldest_waiting.set(0.0 if oldest is None else now - oldest)
         self._troubles.listed(self._catalog.open_keys())
         self._tell_skipped(scan)
         self._tell_misnamed(scan)
