@@ -127,6 +127,8 @@ def install(suite: str) -> Path:
     for name, folder in (
         ("posewatch.toml", "etc/posewatch"),
         ("posewatch.service", "etc/systemd/system"),
+        ("posewatch-poweroff.path", "etc/systemd/system"),
+        ("posewatch-poweroff.service", "etc/systemd/system"),
     ):
         (base / folder).mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "systemd" / name, base / folder)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import idle
 from container import TOP, VENV, VIDEOS, Container, ContainerError, install
 
 if TYPE_CHECKING:
@@ -474,6 +475,7 @@ def read_only(t: Trial) -> None:
 SCENARIOS: tuple[Callable[[Trial], None], ...] = (
     *(unit_file, work, wild_name, reload, notify_reload, stop, crash, hang, stuck_loop),
     *(dead_thread, crash_loop, wrong_setting, late_folder, lost_mount, mount_unit, read_only),
+    *idle.SCENARIOS,
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -85,6 +86,7 @@ class Catalog:
     _after: dict[str, None] = field(default_factory=dict)  # that may wait since then
     _closing: set[str] = field(default_factory=set)  # closed, and not handed out since
     _scans: int = 0
+    _oldest_waiting: float | None = None
 
     # What comes in from a scan
 
@@ -159,9 +161,17 @@ class Catalog:
         if state is not video.state:
             self._counts[video.state] -= 1
             self._counts[state] += 1
-            video.state = state
+            self._change(video, state, now)
         self._videos[key] = video
         return state
+
+    @staticmethod
+    def _change(video: Video, state: State, now: float) -> None:
+        if state in FINISHED:
+            video.reopened = None
+        elif video.state in FINISHED:
+            video.reopened = now
+        video.state = state
 
     def receipt_read(self, key: str, version: Version, receipt: Receipt | Foreign | None) -> None:
         """What the receipt at `key` says, as a scan has read it.
@@ -196,6 +206,9 @@ class Catalog:
             recipe_hash=receipt.recipe.hash,
             results=tuple((folder + r.name, Version(r.size, r.tag)) for r in receipt.results),
             redoable=ours or again or self._scans == 0,
+            frames=receipt.work.frames,
+            footage_seconds=receipt.work.footage_seconds,
+            failure=receipt.failure,
         )
 
     def settle_up(self, held: Mapping[str, Held], now: float) -> Counter[State]:
@@ -208,13 +221,18 @@ class Catalog:
         self._held = dict(held)
         self._scans += 1
         counts: Counter[State] = Counter()
+        oldest = math.inf
         for key, video in self._videos.items():
             before = video.state
-            state = video.state = self._verdict(key, video, now).state
+            state = self._verdict(key, video, now).state
             counts[state] += 1
             if state is not before:
+                self._change(video, state, now)
                 self._videos[key] = video
+            if state is State.WAITING:
+                oldest = min(oldest, video.unfinished_since)
         self._counts = counts
+        self._oldest_waiting = oldest if counts[State.WAITING] else None
         self._closing = {key for key in self._closing if not self.finished(key)}
         self._ready, self._after = {}, dict.fromkeys(sorted(self._closing))
         self._later = self._waiting() if counts[State.WAITING] else iter(())
@@ -398,6 +416,14 @@ class Catalog:
         """How many videos have a failure for what they are now."""
         return self._counts[State.FAILED]
 
+    @property
+    def oldest_waiting(self) -> float | None:
+        """Since when, of the videos that the last listing found waiting, one is unfinished at most.
+
+        Being claimed in between does not make it younger.
+        """
+        return self._oldest_waiting
+
     def open_keys(self) -> Iterator[str]:
         """The videos that are neither done nor failed."""
         return (key for key, _ in self._open_videos())
@@ -439,6 +465,10 @@ class Catalog:
         if receipt is not None and folder + receipt.input_name in rivals:
             return folder + receipt.input_name
         return min(rivals, key=lambda rival: (self._videos[rival].first_seen, rival))
+
+    def facts(self, key: str) -> ReceiptFacts | None:
+        """What the receipt says that stands where this input's goes."""
+        return self._receipts.get(self.receipt_key(key))
 
     def verdict(self, key: str, now: float) -> Verdict:
         """Where one known video stands."""
