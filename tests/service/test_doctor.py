@@ -41,6 +41,7 @@ def test_a_local_folder_is_well(tmp_path: Path) -> None:
     assert list(found) == ["folder", "claims", "listing", "new videos", "inotify"]
     assert {finding.level for finding in found.values()} == {Level.OK}
     assert "2 files" in found["listing"].said
+    assert "1 folders of" in found["inotify"].said
     assert "within a second" in found["new videos"].said
     assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "b.mp4"}
 

@@ -152,10 +152,8 @@ def test_limits_are_those_of_this_process() -> None:
     assert machine.limits().files == files
 
 
-def test_folders_are_counted_for_inotify(tmp_path: Path) -> None:
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "c.mp4").touch()
-    found = machine.watches(tmp_path, lambda: None)
+def test_how_many_folders_inotify_can_watch() -> None:
+    found = machine.watches(3)
     if found is None:
         pytest.skip("this kernel has no inotify")
     assert found.folders == 3

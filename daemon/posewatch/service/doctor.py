@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from posewatch.base.errors import PosewatchError, StorageError
 from posewatch.config import user_cache
+from posewatch.formats import names
 from posewatch.service import checkup, machine
 from posewatch.service.checkup import Finding, Level, error
 from posewatch.service.folder import find, keys_of, open_safely
@@ -107,14 +108,14 @@ def folder(
         return
     yield _claims(watched, settings)
     try:
-        files = _count(storage, alive)
+        files, folders = _count(storage, alive)
     except StorageError as refusal:
         yield error("listing", refusal.message, refusal.hint)
         return
     yield _listing(watched, settings, files)
     yield _seeing(watched, settings)
     if settings.watch.inotify and watched.path is not None:
-        found = machine.watches(watched.path, alive)
+        found = machine.watches(folders)
         if found is not None:
             yield checkup.inotify(found)
 
@@ -147,13 +148,15 @@ def _claims(watched: Watched, settings: Settings) -> Finding:
     return Finding(Level.OK, "claims", f"tried out: {said}")
 
 
-def _count(storage: Storage, alive: Callable[[], None]) -> int:
-    files = 0
-    for _entry in storage.scan(lambda _key: False):
+def _count(storage: Storage, alive: Callable[[], None]) -> tuple[int, int]:
+    """How many files there are, and in how many folders."""
+    files, folders = 0, {""}
+    for entry in storage.scan(lambda _key: False):
+        folders.add(names.split(entry.key)[0])
         files += 1
         if files % PAGE == 0:
             alive()
-    return files
+    return files, len(folders)
 
 
 def _listing(watched: Watched, settings: Settings, files: int) -> Finding:

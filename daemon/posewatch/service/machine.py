@@ -22,8 +22,6 @@ from posewatch.service.checkup import Clocks, Disk, Graphics, Limits, Unit, Watc
 from posewatch.service.recipes import Opening
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from posewatch.base.clock import Clock
     from posewatch.config import Settings
     from posewatch.storage.s3_place import S3Place
@@ -142,17 +140,17 @@ def limits() -> Limits:
     return Limits(files=soft(resource.RLIMIT_NOFILE), memory=soft(resource.RLIMIT_AS))
 
 
-def watches(folder: Path, alive: Callable[[], None]) -> Watches | None:
-    """What inotify can do, and has to for a folder; None where there is no inotify."""
+def watches(folders: int) -> Watches | None:
+    """What inotify can do, beside what it has to; None where there is no inotify.
+
+    Args:
+        folders: that are to be watched.
+    """
     try:
         text = Path("/proc/sys/fs/inotify/max_user_watches").read_text(encoding="ascii")
     except OSError:
         return None
-    count = 0
-    for _ in os.walk(folder):
-        count += 1
-        alive()
-    return Watches(allowed=int(text), folders=count)
+    return Watches(allowed=int(text), folders=folders)
 
 
 def unit(name: str) -> Unit | None:
