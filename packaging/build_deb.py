@@ -199,8 +199,9 @@ def fill(tree: Tree, wheel: Path) -> None:
     tree.compile()
     (tree.root / "usr/bin").mkdir(parents=True)
     (tree.root / "usr/bin/posewatch").symlink_to(PROGRAM / "bin" / "posewatch")
-    for unit in (ROOT / "systemd").glob("*.s*e"):
-        tree.copy(unit, f"usr/lib/systemd/system/{unit.name}")
+    for unit in (ROOT / "systemd").glob("posewatch*"):
+        if unit.suffix != ".toml":
+            tree.copy(unit, f"usr/lib/systemd/system/{unit.name}")
     tree.copy(ROOT / "systemd" / "posewatch.toml", "etc/posewatch/posewatch.toml")
     tree.copy(HERE / "sysusers.conf", "usr/lib/sysusers.d/posewatch.conf")
     tree.copy(ROOT / "systemd" / "examples", "usr/share/doc/posewatch/examples")

@@ -50,7 +50,7 @@ def default_of(field: FieldInfo) -> str:
         return f"`{str(value).lower()}`"
     if isinstance(value, tuple):
         return "`[" + ", ".join(f'"{item}"' for item in value) + "]`"
-    if isinstance(value, str):
+    if isinstance(value, str | Path):
         return f'`"{value}"`'
     # Plain numbers, as one would write them; large ones also in words.
     number = f"{value:g}" if isinstance(value, float) else str(value)
@@ -73,7 +73,9 @@ def allowed(field: FieldInfo) -> str:
     for kind, told in kinds.items():
         if field.annotation in (kind, kind | None):
             return told
-    return "list of texts" if "tuple" in str(field.annotation) else "path"
+    if "tuple" in str(field.annotation):
+        return "list of numbers" if "int" in str(field.annotation) else "list of texts"
+    return "path"
 
 
 def row(section: str, name: str, field: FieldInfo) -> str:
@@ -177,7 +179,7 @@ def test_a_recipe_may_be_short(tmp_path: Path) -> None:
         ("[work]\nbatch = 2.5", "work.batch: Input should be a valid integer, not 2.5"),
         ("[work]\nbatch = 1979-05-27", "work.batch: Input should be a valid integer"),
         ("[work]\nbatch = 0", "work.batch: Input should be greater than or equal to 1"),
-        ('[work]\ndevice = "gpu"', "work.device: Input should be 'auto', 'cpu' or 'cuda'"),
+        ('[work]\ndevice = "gpu"', "work.device: Input should be 'auto', 'cpu', 'cuda' or 'tensor"),
         ('[recipe]\nmode = "fast"', "recipe.mode: Input should be 'static' or 'tracking'"),
         ("[watch]\nscan_interval = nan", "watch.scan_interval: Input should be a finite"),
         ("[decode]\nstall_seconds = inf", "decode.stall_seconds: Input should be a finite"),

@@ -12,9 +12,17 @@ import tomllib
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from posewatch.base.errors import SettingsError
 
@@ -153,8 +161,13 @@ class WorkSettings(_Section):
     """Videos worked on at the same time; each takes about one CPU core."""
     prefetch: Annotated[int, Field(ge=0, le=64)] = 1
     """Videos fetched ahead, so that the next one is there when one is done."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the networks run. `cuda` is an error where there is none; `auto` takes it if it can."""
+    device: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
+    """Where the networks run. `cuda` and `tensorrt` are errors where they cannot be used; `auto`
+    takes CUDA if it can, else the CPU."""
+    require_gpu: bool = False
+    """Whether it is an error if `auto` finds no GPU that can be used."""
+    gpus: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
+    """Numbers of the GPUs to use, as CUDA counts them. Default: all that there are."""
     grace: Annotated[float, Field(ge=0, le=86_400)] = 20.0
     """Seconds that running videos may take to finish after SIGTERM, before they are given back."""
     batch: Annotated[int, Field(ge=1, le=256)] = 16
@@ -222,6 +235,32 @@ class HttpSettings(_Section):
     """Address to listen on. Nothing is asked of callers, so keep it on loopback."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 9477
     """Port to listen on; 0 takes any free one and logs it."""
+    page: Literal["auto", "always", "never"] = "auto"
+    """Whether the status page, which names videos, is shown to whoever asks. `auto`: if `host` is
+    on loopback."""
+
+
+class IdleSettings(_Section):
+    """Stopping the machine when there is nothing to do."""
+
+    action: Literal["none", "command", "poweroff", "ec2-stop", "ec2-terminate"] = "none"
+    """What is done when there has been nothing to do for `minutes`: `command` is run, the machine
+    is switched off, or stopped or terminated by EC2's API."""
+    minutes: Annotated[float, Field(gt=0, le=10_080)] = 15.0
+    """Minutes without anything to do for this machine. What others work on does not count."""
+    grace: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+    """Seconds between the warning and the action, in which a new video calls it off."""
+    command: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Program and arguments; no shell. It is run once, and again only when there was work again,
+    or when it failed."""
+    stay: Annotated[Path, Field(strict=False)] = Path("/run/posewatch/stay")
+    """While this file is there, the machine stays on."""
+
+    @model_validator(mode="after")
+    def _command_is_there(self) -> Self:
+        if self.action == "command" and not self.command:
+            raise ValueError('With action = "command", command should be a program')
+        return self
 
 
 class LogSettings(_Section):
@@ -248,6 +287,7 @@ class Settings(_Section):
     decode: DecodeSettings = DecodeSettings()
     cache: CacheSettings = CacheSettings()
     http: HttpSettings = HttpSettings()
+    idle: IdleSettings = IdleSettings()
     log: LogSettings = LogSettings()
 
     @field_validator(*_SHORT, mode="before")

@@ -533,8 +533,3 @@ def test_dwpose_s_networks_are_pulled_loaded_and_used(
     assert found.work.models == model.digests
     assert [result.name for result in found.results] == ["a.pose-dwpose.npz"]
     assert read_pose(folder / "a.pose-dwpose.npz").rows.frames.shape == (3, 1, 134, 2)
-
-
-def test_versions_of_missing_packages_are_unknown() -> None:
-    assert recipes.version_of("no-such-package", "numpy") != "unknown"
-    assert recipes.version_of("no-such-package") == "unknown"

@@ -8,36 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from posewatch.base.clock import SystemClock
 from posewatch.formats.pose_npz import open_pose, read_provenance
 from posewatch.stages.dwpose import REVISION, SUFFIX, DWPose
 from posewatch.stages.pose import Loaded
 from posewatch.stages.preview import summarise
 from posewatch.stages.recipe import Progress
-from posewatch.vision.decoder import Decoder
 from posewatch.vision.topdown import DetectorPlan, PosePlan, Rule, TopDown
-from posewatch.vision.video import DecodeLimits
-from videos import make_video
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from posewatch.stages.recipe import Made
+    from posewatch.vision.decoder import Decoder
     from posewatch.vision.engine import Outputs
-
-
-@pytest.fixture(scope="module")
-def decoder() -> Iterator[Decoder]:
-    with Decoder(limits=DecodeLimits(), stall_seconds=60, clock=SystemClock()) as decoder:
-        yield decoder
-
-
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    return make_video(tmp_path / "talk.mp4", frames=10)
 
 
 class Somebody:

@@ -18,12 +18,17 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import buckets
+import idle
 import packages
 import services
 from container import PACKAGE, TOP, UPGRADE, Container, ContainerError, build, prepare, upgrade_of
 from trial import Trial
 
-SCENARIOS = (*packages.FIRST, *services.SCENARIOS, *buckets.SCENARIOS, *packages.LAST)
+# The last one switches the container off.
+SCENARIOS = (
+    *(*packages.FIRST, *services.SCENARIOS, *buckets.SCENARIOS),
+    *(*packages.LAST, *idle.SCENARIOS),
+)
 
 
 def main(names: list[str]) -> int:

@@ -144,6 +144,7 @@ def removal(t: Trial) -> None:
     t.check("it is enabled no more", not t.run("find", "/etc/systemd", "-lname", f"*{UNIT}"))
     known = t.run("systemctl", "list-unit-files", "--no-legend", "posewatch*")
     t.check("systemd knows it no more", not known, known)
+    t.check("it can be installed anew", t.works(*APT, "install", PACKAGE) and t.start(), t.state())
 
 
 FIRST: tuple[Callable[[Trial], None], ...] = (install, ownership, instance)

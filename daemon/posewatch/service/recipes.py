@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from importlib import metadata
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from posewatch.config import PoseModel
+from posewatch.config import PoseModel, user_cache
 from posewatch.models.cards import TopDownCard
+from posewatch.service.networks import open_networks, version_of
 from posewatch.stages.dwpose import DWPose
 from posewatch.stages.mediapipe import MediaPipePose
 from posewatch.stages.pose import Loaded
-from posewatch.vision.engine import BatchingEngine, Device, Engine, OnnxEngine
+from posewatch.vision.batching import TimedEngine
 from posewatch.vision.holistic import Holistic, Mode, stay_on_calling_thread
+from posewatch.vision.providers import Device, wants_gpu
 from posewatch.vision.topdown import DetectorPlan, PosePlan, Rule, TopDown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import ExitStack
 
+    from posewatch.base.clock import Clock
+    from posewatch.base.metrics import Metrics
     from posewatch.config import RecipeSettings, WorkSettings
     from posewatch.models.cache import ModelCache
     from posewatch.models.cards import AnyCard
     from posewatch.stages.pose import PoseRecipe
+    from posewatch.vision.engine import Engine
 
 MODELS: Mapping[PoseModel, str] = MappingProxyType(
     {PoseModel.MEDIAPIPE: "mediapipe-holistic", PoseModel.DWPOSE: "dwpose"}
@@ -39,8 +44,6 @@ SOFTWARE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """What takes part in making results, and the packages that it comes in."""
-
-_CPU = "CPUExecutionProvider"
 
 _SLOW_FRAMES = 2
 """Frames worked on between two looks at whether to stop, where one takes seconds: YOLOX-L and
@@ -78,12 +81,14 @@ class Opening:
     def __init__(self, pose: PoseModel, models: ModelCache) -> None:
         self._model = models.require(MODELS[pose])
 
-    def open(self, work: WorkSettings, stack: ExitStack) -> Opened:
-        """Load the networks. May take minutes on a GPU.
+    def open(self, work: WorkSettings, stack: ExitStack, metrics: Metrics, clock: Clock) -> Opened:
+        """Load the networks. May take minutes on a GPU, and longer for TensorRT.
 
         Args:
             work: where and how to run them.
             stack: takes them down again.
+            metrics: told whether a GPU is used, and of each run of a network.
+            clock: the time.
 
         Raises:
             ModelError: a network cannot be loaded, or not on the device that was asked for.
@@ -91,19 +96,27 @@ class Opening:
         model, card = self._model, self._model.card
         # Several videos keep all cores busy; OpenCV's own threads would only get in their way.
         stay_on_calling_thread()
-        networks = {network.name: model.network(network.name) for network in card.networks}
-        onnx = OnnxEngine(networks, device=Device(work.device))
-        engine: Engine = onnx
-        if onnx.provider != _CPU:
-            # One copy of the networks, fed by all videos in flight.
-            engine = stack.enter_context(BatchingEngine(onnx, max_batch=work.batch))
+        files = {network.name: model.network(network.name) for network in card.networks}
+        engines = user_cache("engines", environ=os.environ)
+
+        def ran(network: str, crops: int, seconds: float) -> None:
+            metrics.inference_batch_size.observe(crops)
+            metrics.inference_duration[network].observe(seconds)
+
+        def timed(engine: Engine) -> Engine:
+            return TimedEngine(engine, ran, clock)
+
+        networks = open_networks(files, work, engines, stack, timed)
+        metrics.gpu_wanted.set(work.require_gpu or wants_gpu(Device(work.device)))
+        metrics.gpu_used.set(not networks.on_cpu)
         software = {name: version_of(*packages) for name, packages in SOFTWARE.items()}
+        if networks.gpus:
+            software["gpu"] = ", ".join(networks.gpus)
         batch = work.batch
-        if onnx.provider == _CPU and isinstance(card, TopDownCard):
+        if networks.on_cpu and isinstance(card, TopDownCard):
             batch = min(batch, _SLOW_FRAMES)
-        loaded = Loaded(model.digests, software, onnx.provider, batch)
-        recipe = _recipe(card, engine, loaded)
-        return Opened(card.name, loaded, onnx.fallback, recipe)
+        loaded = Loaded(model.digests, software, networks.provider, batch)
+        return Opened(card.name, loaded, networks.fallback, _recipe(card, networks.engine, loaded))
 
 
 def _recipe(
@@ -145,13 +158,3 @@ def top_down(card: TopDownCard, engine: Engine, rule: Rule, every: int) -> TopDo
 
 def _parts(card: TopDownCard) -> str:
     return ", ".join(f"{part.name.replace('_', ' ')} {part.count}" for part in card.components)
-
-
-def version_of(*packages: str) -> str:
-    """The version of the first of these packages that is installed."""
-    for package in packages:
-        try:
-            return metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return "unknown"

@@ -8,17 +8,18 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from posewatch import __version__
 from posewatch.base.errors import Fault, InputError, PosewatchError
 from posewatch.formats.pose_npz import PoseWriter, read_provenance
-from posewatch.stages.recipe import Made, Progress
+from posewatch.stages.recipe import Glimpse, Made, Progress
 from posewatch.vision.video import average_fps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from posewatch.stages.recipe import RecipeId
@@ -101,6 +102,7 @@ class PoseRecipe(ABC):
         spent = {"decode": 0.0, "infer": 0.0, "write": 0.0}
         begun = clock()
         frames, last = 0, 0.0
+        glimpse: Glimpse | None = None
         with decoder.open(video) as opened:
             info = opened.info
             find = self._start(info)
@@ -110,12 +112,13 @@ class PoseRecipe(ABC):
                     rows = find(chunk)
                     inferred = clock()
                     writer.append(rows.frames, rows.confidences, chunk.times, rows.others)
+                    glimpse = _glimpse(rows, (info.width, info.height), frames) or glimpse
                     frames, last = frames + len(chunk.times), float(chunk.times[-1])
                     written = clock()
                     spent["decode"] += decoded - begun
                     spent["infer"] += inferred - decoded
                     spent["write"] += written - inferred
-                    report(Progress(frames, info.frames))
+                    report(Progress(frames, info.frames, glimpse))
                     begun = clock()
                 if frames == 0:
                     raise InputError(
@@ -154,3 +157,18 @@ class PoseRecipe(ABC):
         except (PosewatchError, ValueError, RecursionError):
             return False
         return isinstance(provenance, dict) and provenance.get("producer") == "posewatch"
+
+
+def _glimpse(rows: Rows, size: tuple[int, int], first: int) -> Glimpse | None:
+    """The frame in which most was found; None where nothing was.
+
+    Args:
+        rows: what was found.
+        size: of the pictures.
+        first: number of the first of these frames.
+    """
+    found = np.isfinite(rows.frames[..., 0]).reshape(len(rows.frames), -1).sum(axis=1)
+    best = int(found.argmax())
+    if not found[best]:
+        return None
+    return Glimpse(rows.frames[best].copy(), rows.confidences[best].copy(), size, first + best)
