@@ -37,7 +37,6 @@ app = typer.Typer(
     name="posewatch",
     help="Drop a video into a folder; its pose data appears beside it.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(models.app, name="models", help="The models on this machine.")
