@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from posewatch.base.clock import SystemClock
+from posewatch.base.metrics import Metrics
 from posewatch.models.cache import ModelCache
 from posewatch.service.checkup import Clocks, Disk, Graphics, Limits, Unit, Watches
 from posewatch.service.recipes import Opening
@@ -52,7 +54,8 @@ def graphics(settings: Settings) -> Graphics:
         ModelError: the model is not there, or cannot be used as the settings want it.
     """
     with ExitStack() as stack:
-        opened = Opening(settings.recipe.pose, ModelCache()).open(settings.work, stack)
+        opening = Opening(settings.recipe, ModelCache())
+        opened = opening.open(settings.work, stack, Metrics(), SystemClock())
         loaded = opened.loaded
         gpus = loaded.software.get("gpu", "")
         return Graphics(loaded.provider, gpus, opened.fallback, nvidia=_has_nvidia())
