@@ -73,9 +73,15 @@ def allowed(field: FieldInfo) -> str:
     for kind, told in kinds.items():
         if field.annotation in (kind, kind | None):
             return told
-    if "tuple" in str(field.annotation):
-        return "list of numbers" if "int" in str(field.annotation) else "list of texts"
-    return "path"
+    return items(field) if "tuple" in str(field.annotation) else "path"
+
+
+def items(field: FieldInfo) -> str:
+    of = getattr(field.annotation, "__args__", ())[0]
+    choices = getattr(of, "__args__", ())
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return "list of " + ", ".join(f'`"{choice}"`' for choice in choices)
+    return "list of numbers" if "int" in str(of) else "list of texts"
 
 
 def row(section: str, name: str, field: FieldInfo) -> str:
@@ -186,6 +192,8 @@ def test_a_recipe_may_be_short(tmp_path: Path) -> None:
         ("[work]\nbatch = 1979-05-27", "work.batch: Input should be a valid integer"),
         ("[work]\nbatch = 0", "work.batch: Input should be greater than or equal to 1"),
         ('[work]\ndevice = "gpu"', "work.device: Input should be 'auto', 'cpu', 'cuda' or 'tensor"),
+        ('[recipe]\npose = "dwpose"\ncard = "a.onnx"', "recipe.card: Input should be the path of"),
+        ('[recipe]\ncard = "a.json"', "recipe.card: Input should be left out where recipe.pose is"),
         ('[recipe]\nmode = "fast"', "recipe.mode: Input should be 'static' or 'tracking'"),
         ("[watch]\nscan_interval = nan", "watch.scan_interval: Input should be a finite"),
         ("[decode]\nstall_seconds = inf", "decode.stall_seconds: Input should be a finite"),

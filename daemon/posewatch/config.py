@@ -28,7 +28,7 @@ MOST = (1 << 63) - 1
 
 _DETECT = re.compile(r"auto|always|every ([1-9][0-9]{0,2})")
 
-NOT_VIDEOS = frozenset({".json", ".npz", ".lock"})
+NOT_VIDEOS = frozenset({".json", ".npz", ".pose", ".lock"})
 """What posewatch itself writes beside a video."""
 
 
@@ -175,6 +175,9 @@ class RecipeSettings(_Section):
 
     pose: Annotated[PoseModel, Field(strict=False)] = PoseModel.MEDIAPIPE
     """The pose model. `dwpose` has to be pulled first: `posewatch models pull dwpose`."""
+    card: Annotated[Path | None, Field(strict=False)] = None
+    """Of `dwpose`, a card of one's own: other networks of the same families. Its path ends in
+    `.json`."""
     mode: Annotated[PoseMode, Field(strict=False)] = PoseMode.STATIC
     """Of `mediapipe`: `static` is what published datasets used; `tracking` is faster and
     smoother."""
@@ -187,6 +190,27 @@ class RecipeSettings(_Section):
     signer: Annotated[SignerRule, Field(strict=False)] = SignerRule.LARGEST
     """Of `dwpose`, who comes first where several people are: the `largest`, the most `central`, who
     moves hands and face most (`most-motion`), or the `first`, of whom the detector is most sure."""
+
+    precision: Literal["float32", "int16"] = "float32"
+    """How coordinates are kept: `int16` in 1/16 of a pixel, which takes about half of the bytes."""
+    formats: Annotated[tuple[Literal["npz", "pose"], ...], Field(strict=False)] = ("npz",)
+    """Which files are made: `pose` adds a `.pose` file for the library pose-format."""
+
+    @field_validator("formats")
+    @classmethod
+    def _the_pose_file_is_among_them(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
+        if "npz" not in formats:
+            raise ValueError('Input should have "npz" in it, which the others are made of')
+        return formats
+
+    @field_validator("card")
+    @classmethod
+    def _card_is_a_file(cls, card: Path | None, info: ValidationInfo) -> Path | None:
+        if card is not None and card.suffix != ".json":
+            raise ValueError("Input should be the path of a card, which ends in .json")
+        if card is not None and info.data.get("pose") is not PoseModel.DWPOSE:
+            raise ValueError('Input should be left out where recipe.pose is not "dwpose"')
+        return card
 
     @field_validator("detect")
     @classmethod

@@ -10,6 +10,7 @@ receipts say.
 
 from posewatch.catalog.listing import Listing, version_of, wants_version
 from posewatch.catalog.memory import Catalog, Job
+from posewatch.catalog.records import versions
 from posewatch.catalog.share import Share
 from posewatch.catalog.verdict import (
     NOT_REGULAR,
@@ -38,5 +39,6 @@ __all__ = [
     "Why",
     "decide",
     "version_of",
+    "versions",
     "wants_version",
 ]

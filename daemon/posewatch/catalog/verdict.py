@@ -69,7 +69,6 @@ class ReceiptFacts:
     """What a decision needs of a receipt.
 
     Attributes:
-        key: where it is.
         version: of the receipt itself.
         done: whether it tells of results; else of a failure.
         input_name: file name of its input.
@@ -81,7 +80,6 @@ class ReceiptFacts:
             would otherwise redo each other's work for ever.
     """
 
-    key: str
     version: Version
     done: bool
     input_name: str

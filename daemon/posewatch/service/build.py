@@ -331,7 +331,7 @@ class _House:
         """Load the networks; the answer makes recipes of them."""
         self._now("loading the networks")
         settings = self._settings
-        opening = Opening(settings.recipe.pose, ModelCache())
+        opening = Opening(settings.recipe, ModelCache())
         patience = COMPILING if settings.work.device == "tensorrt" else LOADING
         self._notifier.extend_timeout(patience)
         with self._progress.during(self._doing, patience):

@@ -66,6 +66,7 @@ def choose(
                 points=(people, *head.points[1:]),
                 confidences=head.confidences,
                 others={name: (people, *row[1:]) for name, row in head.others.items()},
+                compact=pose.compact,
             )
         )
         for block in pose.blocks(_ROWS):

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from posewatch.formats.pose_npz import PoseWriter
 from posewatch.stages.derive import choose
+from posewatch.stages.files import DEFAULT
 from posewatch.stages.pose import PoseRecipe, Rows
-from posewatch.stages.recipe import Progress, RecipeId
+from posewatch.stages.recipe import RecipeId
 from posewatch.vision.topdown import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from posewatch.formats.compact import Compact
+    from posewatch.stages.files import Files
     from posewatch.stages.pose import Loaded
-    from posewatch.stages.recipe import Made, Setting
-    from posewatch.vision.decoder import Chunk, Decoder
+    from posewatch.stages.recipe import Setting
+    from posewatch.vision.decoder import Chunk
     from posewatch.vision.topdown import TopDown
     from posewatch.vision.video import VideoInfo
 
 REVISION = 2
 """Part of the recipe's hash: raised whenever the same video would give other numbers."""
-SUFFIX = ".pose-dwpose.npz"
+NAME = "dwpose"
+SUFFIX = f".pose-{NAME}.npz"
 
 _CANDIDATES = 4
 """People who are followed, at least, where the rule has to see them move."""
@@ -45,40 +47,45 @@ class DWPose(PoseRecipe):
         keypoints: what they are, for the provenance: `body 18, …`.
         loaded: what is told of them.
         people: how many a result holds.
+        name: of the model, which is that of the recipe as well.
+        card: digest of its card, where that is the user's own.
+        files: what is made.
     """
 
-    def __init__(self, top_down: TopDown, keypoints: str, loaded: Loaded, people: int = 1) -> None:
+    _coordinates = 2
+
+    def __init__(
+        self,
+        top_down: TopDown,
+        keypoints: str,
+        loaded: Loaded,
+        *,
+        people: int = 1,
+        name: str = NAME,
+        card: str = "",
+        files: Files = DEFAULT,
+    ) -> None:
         settings: dict[str, Setting] = {
             "detect": _detect(top_down.every),
             "people": people,
             "revision": REVISION,
             "signer": top_down.rule.value,
         }
-        super().__init__(RecipeId("dwpose", settings), SUFFIX, loaded)
+        if card:
+            settings["card"] = card
+        super().__init__(RecipeId(name, settings), f".pose-{name}.npz", loaded, files)
         self._top_down = top_down
         self._keypoints = keypoints
         self._people = people
 
-    def run(
-        self,
-        video: Path,
-        sha256: str,
-        folder: Path,
-        decoder: Decoder,
-        report: Callable[[Progress], None],
-    ) -> Made:
-        """See `Recipe`."""
-        made = super().run(video, sha256, folder, decoder, report)
-        if self._top_down.people == 1:
-            return made
-        begun = time.perf_counter()
-        draft = made.results[SUFFIX]
-        chosen = folder / f"chosen{SUFFIX}"
-        done = Progress(made.frames, made.frames)
-        choose(*(draft, chosen, self._top_down.rule, self._people), alive=lambda: report(done))
-        draft.unlink()
-        spent = made.timings["write"] + time.perf_counter() - begun
-        return replace(made, results={SUFFIX: chosen}, timings={**made.timings, "write": spent})
+    def _finished(self, path: Path, alive: Callable[[], None]) -> Path:
+        top_down = self._top_down
+        if top_down.people == 1:
+            return path
+        chosen = path.with_name(f"chosen{self.suffix}")
+        choose(path, chosen, top_down.rule, self._people, alive=alive)
+        path.unlink()
+        return chosen
 
     def _start(self, video: VideoInfo) -> Callable[[Chunk], Rows]:
         track = self._top_down.start(video.width, video.height)
@@ -94,13 +101,14 @@ class DWPose(PoseRecipe):
 
         return find
 
-    def _writer(self, path: Path) -> PoseWriter:
+    def _writer(self, path: Path, compact: Compact | None) -> PoseWriter:
         people = self._top_down.people
         return PoseWriter(
             path,
             points=(people, self._top_down.pose.results, 2),
             confidences="confidences",
             others={"boxes": (people, 4), "box_scores": (people,), "track_ids": (people,)},
+            compact=compact,
         )
 
     def _about(self) -> Mapping[str, str]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import time
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from posewatch import __version__
 from posewatch.base.errors import Fault, InputError, PosewatchError
+from posewatch.formats.compact import Compact
+from posewatch.formats.pose_format import read_pose_format_provenance, write_pose_format
 from posewatch.formats.pose_npz import PoseWriter, read_provenance
-from posewatch.stages.recipe import Made, Progress
+from posewatch.stages.recipe import Made, Progress, RecipeId
 from posewatch.vision.video import average_fps
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from posewatch.stages.recipe import RecipeId
+    from posewatch.stages.files import Files
     from posewatch.vision.decoder import Chunk, Decoder
     from posewatch.vision.video import VideoInfo
 
@@ -59,29 +62,39 @@ class Rows:
 
 
 class PoseRecipe(ABC):
-    """A `Recipe` that makes one pose file.
+    """A `Recipe` that makes one pose file, and what is wished beside it.
 
     Args:
-        recipe_id: name and settings.
-        suffix: of the result.
+        recipe_id: name and settings; those of `files` are added.
+        suffix: of the pose file.
         loaded: the networks.
+        files: what is made.
     """
 
-    def __init__(self, recipe_id: RecipeId, suffix: str, loaded: Loaded) -> None:
-        self.id = recipe_id
+    def __init__(self, recipe_id: RecipeId, suffix: str, loaded: Loaded, files: Files) -> None:
+        self.id = RecipeId(recipe_id.name, {**recipe_id.settings, **files.settings})
         self.suffix = suffix
+        self._files = files
         self.models = loaded.models
         self.software = loaded.software
         self.provider = loaded.provider
         self._batch = loaded.batch
+
+    _coordinates: ClassVar[int]
+    """Of each keypoint: 2, or 3."""
 
     @abstractmethod
     def _start(self, video: VideoInfo) -> Callable[[Chunk], Rows]:
         """Begin a video: the answer is called with its frames in order."""
 
     @abstractmethod
-    def _writer(self, path: Path) -> PoseWriter:
-        """Begin a result."""
+    def _writer(self, path: Path, compact: Compact | None) -> PoseWriter:
+        """Begin a result, whose coordinates are kept as `compact` says."""
+
+    def _finished(self, path: Path, alive: Callable[[], None]) -> Path:
+        """A pose file as it is to stay, when all of it is known; calls `alive` now and then."""
+        del alive
+        return path
 
     @abstractmethod
     def _about(self) -> Mapping[str, str]:
@@ -104,7 +117,7 @@ class PoseRecipe(ABC):
         with decoder.open(video) as opened:
             info = opened.info
             find = self._start(info)
-            with self._writer(output) as writer:
+            with self._writer(output, self._compact(info)) as writer:
                 for chunk in opened.chunks(self._batch):
                     decoded = clock()
                     rows = find(chunk)
@@ -128,8 +141,20 @@ class PoseRecipe(ABC):
                     size=(info.width, info.height),
                     provenance=self._provenance(sha256),
                 )
+                done = Progress(frames, info.frames)
+                output = self._finished(output, lambda: report(done))
+                results = {self.suffix: output}
+                if self._files.components:
+                    beside = output.with_suffix(".pose")
+                    write_pose_format(output, beside, self._files.components)
+                    results[f"{self.suffix.removesuffix('.npz')}.pose"] = beside
                 spent["write"] += clock() - begun
-        return Made(results={self.suffix: output}, frames=frames, seconds=last, timings=spent)
+        return Made(results=results, frames=frames, seconds=last, timings=spent)
+
+    def _compact(self, video: VideoInfo) -> Compact | None:
+        if not self._files.compact:
+            return None
+        return Compact.of((video.width, video.height), self._coordinates)
 
     def _provenance(self, sha256: str) -> str:
         """How the file came to be. Holds nothing that differs between two runs on one machine."""
@@ -149,8 +174,8 @@ class PoseRecipe(ABC):
 
     def ours(self, path: Path) -> bool:
         """See `Recipe`."""
-        try:
-            provenance = json.loads(read_provenance(path))
-        except (PosewatchError, ValueError, RecursionError):
-            return False
-        return isinstance(provenance, dict) and provenance.get("producer") == "posewatch"
+        for read in (read_provenance, read_pose_format_provenance):
+            with suppress(PosewatchError, ValueError, RecursionError):
+                provenance = json.loads(read(path))
+                return isinstance(provenance, dict) and provenance.get("producer") == "posewatch"
+        return False

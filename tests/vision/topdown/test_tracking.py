@@ -94,7 +94,7 @@ class TestAuto:
         assert found[found.argmax() :].all()
 
     def test_who_comes_nearer_gets_a_box_that_fits(self) -> None:
-        frames = [frame((0, 100, 20), zoom=1 + number / 50) for number in range(50)]
+        frames = [frame((0, 100, 20, 1 + number / 50)) for number in range(50)]
         always, (found, shown) = process(frames, 1)[0], process(frames, None)
         assert shown["detector"] <= 6
         apart = np.abs(found.boxes - always.boxes) * np.tile(SIZE, 2)
