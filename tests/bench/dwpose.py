@@ -25,6 +25,7 @@ from sides import environment, run_worker
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # what the tests have as well
 import planted
+from posewatch.models.cards import WHOLE_BODY, Component
 from posewatch.models.fold import fold
 from posewatch.models.verify_fold import verify_fold
 from topdown_nets import card_of
@@ -33,7 +34,7 @@ WORKER = Path(__file__).with_name("dwpose_worker.py")
 RTMLIB = "rtmlib==0.0.16"
 REFERENCE = RESULTS / "rtmlib-venv"
 
-OURS = ("always", "every 10")
+OURS = ("always", "every 10", "auto")
 DEAR = frozenset({"always", "today", "rtmlib 1"})
 """Sides whose detector looks at every frame. A few frames tell what one costs."""
 
@@ -112,7 +113,8 @@ def main() -> None:
 def networks(detector: str, pose: str, folder: Path) -> Nets:
     """The networks as published, and ours of them, made once."""
     published = planted.build(detector, pose, folder)
-    card = card_of(*published, keypoint_order="network")
+    dots = Component(name="dots", count=WHOLE_BODY, names=())
+    card = card_of(*published, keypoint_order="network", components=(dots,))
     folded = folder / f"{detector}-{pose}"
     folded.mkdir(exist_ok=True)
     for network, path in zip(card.networks, published, strict=True):
