@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 _KEPT = 0.5
 """Part of the keypoints which the last look found, and below which a person is lost."""
 
-_ZOOM = 1.3
+_ZOOM = 1.15
 """Factor by which a person may have grown or shrunk since the last look: the box would not fit."""
+
+_SMOOTH = 0.2
+"""Weight of a frame in the mean growth: arms that are raised look like growth for a moment."""
 
 _JUMP = 0.1
 """Part of the box's width and height together that a person may move in one frame: somebody else
@@ -57,6 +60,7 @@ class Follower:
         self._known = np.zeros(0, bool)
         self._way = np.zeros(2)
         self._step = np.zeros(2)
+        self._growth = 1.0
         self.expected: NDArray[np.float32] | None = None
         """Left, top, right, bottom where the person is expected in the next frame, and NaN for the
         score; None while nobody is followed."""
@@ -76,7 +80,7 @@ class Follower:
             self.lose()
             return
         self._box, self._points = box[:4], points
-        self._way, self._step = np.zeros(2), np.zeros(2)
+        self._way, self._step, self._growth = np.zeros(2), np.zeros(2), 1.0
         self.expected = np.append(self._box, np.float32(np.nan))
 
     def follow(self, points: NDArray[np.float64], scores: NDArray[np.float32]) -> Doubt | None:
@@ -90,7 +94,8 @@ class Follower:
         if found.sum() < _KEPT * self._known.sum() or both.sum() < _FEW:
             return Doubt.LOST
         before, now = self._points[both], points[both]
-        if not 1 / _ZOOM <= _growth(before, now) <= _ZOOM:
+        self._growth += _SMOOTH * (_growth(before, now) - self._growth)
+        if not 1 / _ZOOM <= self._growth <= _ZOOM:
             return Doubt.ZOOM
         way = np.median(now - before, axis=0)
         step = way - self._way
