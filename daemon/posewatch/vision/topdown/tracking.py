@@ -29,6 +29,9 @@ _LEAD = 0.5
 _FEW = 3
 """Keypoints that say how a person moves, at least."""
 
+_PAIRS = (0.1, 0.2, 0.3, 0.4, 0.5)
+"""How far on in the list of keypoints, as a part of it, are those that each one is paired with."""
+
 
 class Doubt(StrEnum):
     """Why the keypoints no longer show where the person is, so that the detector has to look."""
@@ -115,7 +118,7 @@ class Follower:
 
 
 def _growth(before: NDArray[np.float64], now: NDArray[np.float64]) -> float:
-    """The factor by which points moved apart: the median over all pairs of them.
+    """The factor by which points moved apart: the median over many pairs of them.
 
     As the estimator of Theil and Sen does for slopes: hands, which move differently, count little.
 
@@ -123,6 +126,9 @@ def _growth(before: NDArray[np.float64], now: NDArray[np.float64]) -> float:
         before: (n, 2), n ≥ 2.
         now: (n, 2), the same points.
     """
-    one, other = np.triu_indices(len(before), 1)
-    apart = [np.hypot(*(points[one] - points[other]).T) for points in (before, now)]
+    others = {max(1, round(len(before) * part)) for part in _PAIRS}
+    apart = [
+        np.concatenate([np.hypot(*(points - np.roll(points, by, axis=0)).T) for by in others])
+        for points in (before, now)
+    ]
     return float(np.median(apart[1] / np.maximum(apart[0], 1.0)))
