@@ -24,6 +24,7 @@ from sides import environment, run_worker
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # what the tests have as well
 import planted
+from posewatch.models.cards import WHOLE_BODY, Component
 from posewatch.models.fold import fold
 from posewatch.models.verify_fold import verify_fold
 from topdown_nets import card_of
@@ -111,7 +112,8 @@ def main() -> None:
 def networks(detector: str, pose: str, folder: Path) -> Nets:
     """The networks as published, and ours of them, made once."""
     published = planted.build(detector, pose, folder)
-    card = card_of(*published, keypoint_order="network")
+    dots = Component(name="dots", count=WHOLE_BODY, names=())
+    card = card_of(*published, keypoint_order="network", components=(dots,))
     folded = folder / f"{detector}-{pose}"
     folded.mkdir(exist_ok=True)
     for network, path in zip(card.networks, published, strict=True):
