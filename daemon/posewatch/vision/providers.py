@@ -112,8 +112,9 @@ def engine_folder(root: Path, gpu: Gpu, versions: Mapping[str, str]) -> Path:
 def look_for_libraries() -> str:
     """Load CUDA's libraries where pip has put them; what onnxruntime says to it."""
     said = io.StringIO()
+    look = getattr(ort, "preload_dlls", lambda: None)  # there since 1.21
     with contextlib.redirect_stdout(said), contextlib.suppress(RuntimeError, OSError):
-        ort.preload_dlls()
+        look()
     return " ".join(said.getvalue().split())
 
 
