@@ -171,7 +171,7 @@ def check_used(provider: str, used: str, loaded: str = "") -> None:
     """
     if used == provider:
         return
-    reason = _loader_says(provider) or loaded
+    reason = why_not_loaded(provider) or loaded
     told = f"{provider} was asked for, but onnxruntime uses {used}"
     raise ModelError(f"{told}: {reason}" if reason else told, hint=hint(reason))
 
@@ -184,8 +184,8 @@ def hint(reason: str) -> str:
     return _ANY_HINT
 
 
-def _loader_says(provider: str) -> str:
-    """Why a provider's library cannot be loaded; empty if it can."""
+def why_not_loaded(provider: str) -> str:
+    """What the dynamic loader says about a GPU provider's library; empty if it can be loaded."""
     folder = Path(ort.__file__).parent / "capi"
     try:
         ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), ctypes.RTLD_GLOBAL)
