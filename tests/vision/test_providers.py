@@ -239,8 +239,19 @@ def test_what_onnxruntime_prints_about_its_libraries_is_kept_from_the_terminal(
         sys.stdout.write("Failed to load\n  libcudart.so.13\n")
 
     monkeypatch.setattr(providers_module.ort, "preload_dlls", chatter, raising=False)
-    assert look_for_libraries() == "Failed to load libcudart.so.13"
+    assert look_for_libraries(CUDA) == "Failed to load libcudart.so.13"
     assert capsys.readouterr().out == ""
+
+
+def test_tensorrt_s_libraries_are_taken_from_where_pip_has_put_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tensorrt_libs.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    look_for_libraries(CUDA)
+    assert "tensorrt_libs" not in sys.modules
+    look_for_libraries(TENSORRT)
+    assert sys.modules.pop("tensorrt_libs").__file__ == str(tmp_path / "tensorrt_libs.py")
 
 
 def test_an_error_nobody_knows_has_a_hint_as_well() -> None:

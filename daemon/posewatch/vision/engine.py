@@ -119,7 +119,7 @@ class OnnxEngine:
         if self.provider != CPU:
             if gpu is not None:
                 check_driver(gpu)
-            said = look_for_libraries()
+            said = look_for_libraries(self.provider)
         for name, path in networks.items():
             session = _open_session(path, asked, threads)
             check_used(self.provider, session.get_providers()[0], said)

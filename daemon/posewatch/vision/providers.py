@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import io
 import re
 from enum import StrEnum
@@ -109,12 +110,15 @@ def engine_folder(root: Path, gpu: Gpu, versions: Mapping[str, str]) -> Path:
     return root / re.sub(r"[^A-Za-z0-9.+-]+", "_", "_".join(parts))
 
 
-def look_for_libraries() -> str:
-    """Load CUDA's libraries where pip has put them; what onnxruntime says to it."""
+def look_for_libraries(provider: str) -> str:
+    """Load a GPU provider's libraries where pip has put them; what onnxruntime says to it."""
     said = io.StringIO()
     look = getattr(ort, "preload_dlls", lambda: None)  # there since 1.21
     with contextlib.redirect_stdout(said), contextlib.suppress(RuntimeError, OSError):
         look()
+    if provider == TENSORRT:
+        with contextlib.suppress(ImportError, OSError):
+            importlib.import_module("tensorrt_libs")  # which loads what lies in it
     return " ".join(said.getvalue().split())
 
 
