@@ -12,7 +12,7 @@ SET_UP = @$(PYTHON) packaging/bootstrap.py $(EXTRA:%=--extra %)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test setup-dev check unit wheel test-long test-floors test-systemd bench format clean
+.PHONY: help run test setup-dev check unit wheel test-long test-floors test-system bench deb format clean
 
 help:
 	@echo 'make run                     watch ./inbox: copy a video in, its poses appear beside it'
@@ -22,7 +22,8 @@ help:
 	@echo 'make check                   only the linters and types;  make unit: only the tests'
 	@echo 'make test-long               tests that search for minutes, beside those of make test'
 	@echo 'make test-floors             the tests with the oldest libraries that setup.cfg allows'
-	@echo 'make test-systemd            the service on a real systemd, in a container (root, Debian)'
+	@echo 'make test-system             the package on a real systemd, in a container (root, Debian)'
+	@echo 'make deb                     the Debian package for this release, in dist'
 	@echo 'make bench BENCH=holistic    one benchmark of tests/bench'
 	@echo 'make format                  format the code'
 	@echo 'make clean                   remove what make made; never your videos or results'
@@ -59,8 +60,12 @@ test-long: setup-dev
 test-floors: setup-dev
 	$(VENV)/python packaging/check_floors.py $(ARGS)
 
-test-systemd:
+test-system:
 	$(PYTHON) tests/systemd/live.py $(ARGS)
+
+deb:
+	$(SET_UP)
+	$(VENV)/python packaging/build_deb.py
 
 bench: setup-dev
 	@if [ -z '$(BENCH)' ]; then \

@@ -28,7 +28,6 @@ SUFFIXES = (".mp4", ".mov", ".mkv")
 RULES = Rules(SUFFIXES, recipe_hash="now", settle=0.5)
 ONE, TWO = Version(5, "1"), Version(5, "2")
 RECEIPT = ReceiptFacts(
-    key="a.posewatch.json",
     version=Version(9, "1"),
     done=True,
     input_name="a.mp4",
@@ -270,7 +269,7 @@ class Folder:
         began, self.now = self.now, self.now + took
         kept = {key: version for key, (version, _) in self.receipts.items()} | self.others
         self.catalog.scanned(
-            Listing(dict(self.videos), kept),
+            Listing(dict(sorted(self.videos.items())), kept),
             self.now,
             began=began,
             unlisted=[unlisted] if unlisted else [],
@@ -453,6 +452,26 @@ def test_the_longest_known_goes_first_and_no_more_than_asked_for() -> None:
     assert folder.jobs(limit=2) == ["z.mp4", "a.mp4"]
     assert folder.jobs() == ["z.mp4", "a.mp4", "b.mp4", "0.mp4"]
     assert folder.jobs(limit=0) == []
+
+
+def test_the_longest_waiting_is_unfinished_since_it_was_first_seen_so() -> None:
+    folder = folder_with("a.mp4", "b.mp4")
+    folder.done("a.mp4")
+    folder.scan()
+    assert folder.catalog.oldest_waiting is None, "one is done, the other was seen once"
+    since = folder.now - 10
+    folder.scan()
+    assert folder.catalog.oldest_waiting == since
+    folder.scan({"b.mp4": Held.ELSEWHERE})
+    assert folder.catalog.oldest_waiting is None, "somebody works on it"
+    folder.scan()
+    assert folder.catalog.oldest_waiting == since, "who had it came to nothing"
+    folder.done("b.mp4")
+    folder.videos["a.mp4"] = TWO
+    folder.scan()
+    since = folder.now - 10
+    folder.scan()
+    assert folder.catalog.oldest_waiting == since, "not since the first video of that name"
 
 
 def test_a_video_is_not_handed_out_while_it_is_held() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from live import Trial
+    from trial import Trial
 
 STAY = "/run/posewatch/stay"
 REQUESTS = "posewatch-poweroff.path"

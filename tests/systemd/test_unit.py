@@ -24,9 +24,13 @@ def directive(name: str) -> str:
 
 def test_its_settings_are_the_defaults_and_name_the_folder_that_it_waits_for() -> None:
     settings = config.load(FOLDER / "posewatch.toml")
-    assert settings == config.Settings(
-        folder=config.FolderSettings(path=directive("RequiresMountsFor"))
-    )
+    folder = directive("RequiresMountsFor").replace("%i", "").rstrip("/")
+    assert settings == config.Settings(folder=config.FolderSettings(path=folder))
+
+
+def test_an_instance_is_the_same_unit_with_settings_of_its_own() -> None:
+    assert (FOLDER / "posewatch@.service").readlink() == Path(UNIT.name)
+    assert directive("ExecStart").endswith("--config /etc/posewatch/%N.toml")
 
 
 def test_local_copies_are_in_its_cache_directory() -> None:

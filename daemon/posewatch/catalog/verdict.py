@@ -27,6 +27,10 @@ class State(StrEnum):
     FAILED = "failed"
 
 
+FINISHED = frozenset({State.DONE, State.FAILED})
+OPEN = frozenset(State) - FINISHED
+
+
 class Why(StrEnum):
     """Why a video is to be worked on."""
 
@@ -70,7 +74,6 @@ class ReceiptFacts:
     """What a decision needs of a receipt.
 
     Attributes:
-        key: where it is.
         version: of the receipt itself.
         done: whether it tells of results; else of a failure.
         input_name: file name of its input.
@@ -85,7 +88,6 @@ class ReceiptFacts:
         failure: what it tells of instead of results.
     """
 
-    key: str
     version: Version
     done: bool
     input_name: str

@@ -347,6 +347,7 @@ class _House:
             else:
                 if retries.failures:
                     log.info("the folder can be used now")
+                self._metrics.folder_available.set(1)
                 return storage
 
     def _storage_now(self) -> Storage:
@@ -366,15 +367,17 @@ class _House:
         """Load the networks; the answer makes recipes of them."""
         self._now("loading the networks")
         settings = self._settings
-        opening = Opening(settings.recipe.pose, ModelCache())
+        opening = Opening(settings.recipe, ModelCache())
         patience = COMPILING if settings.work.device == "tensorrt" else LOADING
         self._notifier.extend_timeout(patience)
         with self._progress.during(self._doing, patience):
-            opened = opening.open(settings.work, stack)
+            opened = opening.open(settings.work, stack, self._metrics, self._clock)
         self._metrics.describe_build(
             version=__version__,
             python=platform.python_version(),
             onnxruntime=opened.loaded.software["onnxruntime"],
+            recipe=opened.recipe(settings.recipe).id.name,
+            device=settings.work.device,
             provider=opened.loaded.provider,
         )
         model, provider, reason = opened.model, opened.loaded.provider, opened.fallback
@@ -395,8 +398,14 @@ class _House:
                 f"the cache {path} is inside of the watched folder: each copy would be a new video",
                 hint="Set [cache] path to a folder somewhere else",
             )
-        self._metrics.cache_limit_bytes.set(cache.limit_bytes)
-        return InputCache(path, cache.limit_bytes, self._metrics.cache_bytes.set, self._clock)
+        metrics = self._metrics
+        metrics.cache_limit_bytes.set(cache.limit_bytes)
+
+        def changed(used: int, waiting: int) -> None:
+            metrics.cache_bytes.set(used)
+            metrics.cache_waiting.set(waiting)
+
+        return InputCache(path, cache.limit_bytes, changed, self._clock)
 
     def _make_decoder(self) -> Decoder:
         decode = self._settings.decode

@@ -52,7 +52,8 @@ def graphics(settings: Settings) -> Graphics:
         ModelError: the model is not there, or cannot be used as the settings want it.
     """
     with ExitStack() as stack:
-        opened = Opening(settings.recipe.pose, ModelCache()).open(settings.work, stack)
+        opening = Opening(settings.recipe, ModelCache())
+        opened = opening.open(settings.work, stack, Metrics(), SystemClock())
         loaded = opened.loaded
         gpus = loaded.software.get("gpu", "")
         return Graphics(loaded.provider, gpus, opened.fallback, nvidia=_has_nvidia())
