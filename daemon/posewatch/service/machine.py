@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from posewatch.base.clock import SystemClock
+from posewatch.base.metrics import Metrics
 from posewatch.models.cache import ModelCache
 from posewatch.service.checkup import Clocks, Disk, Graphics, Limits, Unit, Watches
 from posewatch.service.recipes import Opening
