@@ -95,6 +95,7 @@ class Idler:
         alone = self._awake.alone(settings.stay.with_name("awake"), busy=bool(busy))
         if settings.action == "none":
             self.words = ""
+            self._metrics.idle_seconds.set(0)
             return False
         now, limits = self._clock.monotonic(), _limits(settings)
         kept_on = _in_the_way(settings.stay)
