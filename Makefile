@@ -12,8 +12,8 @@ SET_UP = @$(PYTHON) packaging/bootstrap.py $(EXTRA:%=--extra %)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test setup-dev check unit wheel test-long test-floors test-prometheus test-systemd dashboards \
-	dashboard-pictures bench format clean
+.PHONY: help run test setup-dev check unit wheel test-long test-floors test-prometheus test-system \
+	dashboards dashboard-pictures bench deb format clean
 
 help:
 	@echo 'make run                     watch ./inbox: copy a video in, its poses appear beside it'
@@ -24,8 +24,9 @@ help:
 	@echo 'make test-long               tests that search for minutes, beside those of make test'
 	@echo 'make test-floors             the tests with the oldest libraries that setup.cfg allows'
 	@echo 'make test-prometheus         alerts and dashboards on a real Prometheus (Debian package prometheus)'
-	@echo 'make test-systemd            the service on a real systemd, in a container (root, Debian)'
+	@echo 'make test-system             the package on a real systemd, in a container (root, Debian)'
 	@echo 'make dashboards              write the dashboards for Grafana anew'
+	@echo 'make deb                     the Debian package for this release, in dist'
 	@echo 'make bench BENCH=holistic    one benchmark of tests/bench'
 	@echo 'make format                  format the code'
 	@echo 'make clean                   remove what make made; never your videos or results'
@@ -72,8 +73,12 @@ dashboard-pictures:
 	$(SET_UP) --extra dev --extra pictures
 	POSEWATCH_PICTURES=docs/images $(VENV)/python -m pytest -m long tests/monitoring/test_panels.py
 
-test-systemd:
+test-system:
 	$(PYTHON) tests/systemd/live.py $(ARGS)
+
+deb:
+	$(SET_UP)
+	$(VENV)/python packaging/build_deb.py
 
 bench: setup-dev
 	@if [ -z '$(BENCH)' ]; then \

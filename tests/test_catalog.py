@@ -28,7 +28,6 @@ SUFFIXES = (".mp4", ".mov", ".mkv")
 RULES = Rules(SUFFIXES, recipe_hash="now", settle=0.5)
 ONE, TWO = Version(5, "1"), Version(5, "2")
 RECEIPT = ReceiptFacts(
-    key="a.posewatch.json",
     version=Version(9, "1"),
     done=True,
     input_name="a.mp4",
@@ -270,7 +269,7 @@ class Folder:
         began, self.now = self.now, self.now + took
         kept = {key: version for key, (version, _) in self.receipts.items()} | self.others
         self.catalog.scanned(
-            Listing(dict(self.videos), kept),
+            Listing(dict(sorted(self.videos.items())), kept),
             self.now,
             began=began,
             unlisted=[unlisted] if unlisted else [],

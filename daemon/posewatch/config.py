@@ -12,9 +12,17 @@ import tomllib
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from posewatch.base.errors import SettingsError
 
@@ -26,9 +34,9 @@ GIB = 1 << 30
 MOST = (1 << 63) - 1
 """The operating system counts in 64 bits with a sign."""
 
-_EVERY = re.compile(r"always|every ([1-9][0-9]{0,2})")
+_DETECT = re.compile(r"auto|always|every ([1-9][0-9]{0,2})")
 
-NOT_VIDEOS = frozenset({".json", ".npz", ".lock"})
+NOT_VIDEOS = frozenset({".json", ".npz", ".pose", ".lock"})
 """What posewatch itself writes beside a video."""
 
 
@@ -51,6 +59,7 @@ class SignerRule(StrEnum):
 
     LARGEST = "largest"
     CENTRAL = "central"
+    MOST_MOTION = "most-motion"
     FIRST = "first"
 
 
@@ -153,8 +162,13 @@ class WorkSettings(_Section):
     """Videos worked on at the same time; each takes about one CPU core."""
     prefetch: Annotated[int, Field(ge=0, le=64)] = 1
     """Videos fetched ahead, so that the next one is there when one is done."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the networks run. `cuda` is an error where there is none; `auto` takes it if it can."""
+    device: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
+    """Where the networks run. `cuda` and `tensorrt` are errors where they cannot be used; `auto`
+    takes CUDA if it can, else the CPU."""
+    require_gpu: bool = False
+    """Whether it is an error if `auto` finds no GPU that can be used."""
+    gpus: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
+    """Numbers of the GPUs to use, as CUDA counts them. Default: all that there are."""
     grace: Annotated[float, Field(ge=0, le=86_400)] = 20.0
     """Seconds that running videos may take to finish after SIGTERM, before they are given back."""
     batch: Annotated[int, Field(ge=1, le=256)] = 16
@@ -169,28 +183,55 @@ class RecipeSettings(_Section):
 
     pose: Annotated[PoseModel, Field(strict=False)] = PoseModel.MEDIAPIPE
     """The pose model. `dwpose` has to be pulled first: `posewatch models pull dwpose`."""
+    card: Annotated[Path | None, Field(strict=False)] = None
+    """Of `dwpose`, a card of one's own: other networks of the same families. Its path ends in
+    `.json`."""
     mode: Annotated[PoseMode, Field(strict=False)] = PoseMode.STATIC
     """Of `mediapipe`: `static` is what published datasets used; `tracking` is faster and
     smoother."""
     detect: str = "always"
-    """Of `dwpose`, in which frames people are looked for: `always`, or `every 10` frames, which is
-    several times as fast; the person is followed by the keypoints in between."""
+    """Of `dwpose`, in which frames people are looked for: `always`; `every 10` frames; or `auto`,
+    where it is needed, which is seven times as fast. In between, people are followed by their
+    keypoints."""
+    people: Annotated[int, Field(ge=1, le=32)] = 1
+    """Of `dwpose`, how many people a result holds, at most. The first is chosen by `signer`."""
     signer: Annotated[SignerRule, Field(strict=False)] = SignerRule.LARGEST
-    """Of `dwpose`, who is followed where several people are: the `largest`, the most `central`, or
-    the `first`, of whom the detector is most sure."""
+    """Of `dwpose`, who comes first where several people are: the `largest`, the most `central`, who
+    moves hands and face most (`most-motion`), or the `first`, of whom the detector is most sure."""
+
+    precision: Literal["float32", "int16"] = "float32"
+    """How coordinates are kept: `int16` in 1/16 of a pixel, which takes about half of the bytes."""
+    formats: Annotated[tuple[Literal["npz", "pose"], ...], Field(strict=False)] = ("npz",)
+    """Which files are made: `pose` adds a `.pose` file for the library pose-format."""
+
+    @field_validator("formats")
+    @classmethod
+    def _the_pose_file_is_among_them(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
+        if "npz" not in formats:
+            raise ValueError('Input should have "npz" in it, which the others are made of')
+        return formats
+
+    @field_validator("card")
+    @classmethod
+    def _card_is_a_file(cls, card: Path | None, info: ValidationInfo) -> Path | None:
+        if card is not None and card.suffix != ".json":
+            raise ValueError("Input should be the path of a card, which ends in .json")
+        if card is not None and info.data.get("pose") is not PoseModel.DWPOSE:
+            raise ValueError('Input should be left out where recipe.pose is not "dwpose"')
+        return card
 
     @field_validator("detect")
     @classmethod
     def _detect_is_often_enough(cls, detect: str) -> str:
-        if not _EVERY.fullmatch(detect):
-            raise ValueError("Input should be always, or every N such as every 10, N up to 999")
+        if not _DETECT.fullmatch(detect):
+            raise ValueError("Input should be always, auto, or every N such as every 10, N to 999")
         return detect
 
     @property
-    def detect_every(self) -> int:
-        """In every how manieth frame people are looked for."""
-        found = _EVERY.fullmatch(self.detect)
-        return int(found[1] or 1) if found else 1
+    def detect_every(self) -> int | None:
+        """In every how manieth frame people are looked for; None: where it is needed."""
+        found = _DETECT.fullmatch(self.detect)
+        return None if self.detect == "auto" else int((found and found[1]) or 1)
 
 
 class DecodeSettings(_Section):
@@ -222,6 +263,32 @@ class HttpSettings(_Section):
     """Address to listen on. Nothing is asked of callers, so keep it on loopback."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 9477
     """Port to listen on; 0 takes any free one and logs it."""
+    page: Literal["auto", "always", "never"] = "auto"
+    """Whether the status page, which names videos, is shown to whoever asks. `auto`: if `host` is
+    on loopback."""
+
+
+class IdleSettings(_Section):
+    """Stopping the machine when there is nothing to do."""
+
+    action: Literal["none", "command", "poweroff", "ec2-stop", "ec2-terminate"] = "none"
+    """What is done when there has been nothing to do for `minutes`: `command` is run, the machine
+    is switched off, or stopped or terminated by EC2's API."""
+    minutes: Annotated[float, Field(gt=0, le=10_080)] = 15.0
+    """Minutes without anything to do for this machine. What others work on does not count."""
+    grace: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+    """Seconds between the warning and the action, in which a new video calls it off."""
+    command: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Program and arguments; no shell. It is run once, and again only when there was work again,
+    or when it failed."""
+    stay: Annotated[Path, Field(strict=False)] = Path("/run/posewatch/stay")
+    """While this file is there, the machine stays on."""
+
+    @model_validator(mode="after")
+    def _command_is_there(self) -> Self:
+        if self.action == "command" and not self.command:
+            raise ValueError('With action = "command", command should be a program')
+        return self
 
 
 class LogSettings(_Section):
@@ -248,6 +315,7 @@ class Settings(_Section):
     decode: DecodeSettings = DecodeSettings()
     cache: CacheSettings = CacheSettings()
     http: HttpSettings = HttpSettings()
+    idle: IdleSettings = IdleSettings()
     log: LogSettings = LogSettings()
 
     @field_validator(*_SHORT, mode="before")

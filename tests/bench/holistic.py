@@ -11,9 +11,7 @@ time in a new process, so that whatever else the machine does meets both alike.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +20,7 @@ import av
 import cv2
 from report import RESULTS, Row, report
 from rich.progress import track
+from sides import environment, run_worker
 
 from posewatch.models.cache import InstalledModel, ModelCache
 from posewatch.models.pull import pull
@@ -119,42 +118,17 @@ def alone(case: Case, ours: Side) -> str:
 def run_ours(case: Case, video: Path, model: InstalledModel) -> dict[str, float]:
     """One video through our driver, in a new process."""
     arguments = ["ours", video, case.mode, str(case.batch), model.folder]
-    return run_worker(Path(sys.executable), arguments)
+    return run_worker(Path(sys.executable), [WORKER, *arguments])
 
 
 def run_theirs(case: Case, video: Path, python: Path) -> dict[str, float]:
     """The same through MediaPipe."""
-    return run_worker(python, ["theirs", video, case.mode])
-
-
-def run_worker(python: Path, arguments: list[str | Path]) -> dict[str, float]:
-    """One run of one side."""
-    command = [python, WORKER, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
-    if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stderr}")
-    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return figures
+    return run_worker(python, [WORKER, "theirs", video, case.mode])
 
 
 def reference_python() -> tuple[Path | None, str]:
     """The interpreter of an environment with MediaPipe, or why there is none."""
-    python = REFERENCE / "bin" / "python"
-    check = [python, "-c", "import mediapipe.python.solutions.holistic"]
-    steps = [
-        [sys.executable, "-m", "venv", "--clear", REFERENCE],
-        [python, "-m", "pip", "install", "--quiet", MEDIAPIPE],
-        check,
-    ]
-    if python.exists() and subprocess.run(check, capture_output=True, check=False).returncode == 0:  # noqa: S603 - ours
-        return python, ""
-    sys.stderr.write(f"Installing {MEDIAPIPE} into {REFERENCE}\n")
-    for step in steps:
-        done = subprocess.run(step, capture_output=True, text=True, check=False)  # noqa: S603 - ours
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines()
-            return None, f"{MEDIAPIPE} could not be installed: {said[-1] if said else step}"
-    return python, ""
+    return environment(REFERENCE, "mediapipe.python.solutions.holistic", [MEDIAPIPE])
 
 
 def make_clip(path: Path) -> Path:

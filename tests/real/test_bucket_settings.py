@@ -276,7 +276,7 @@ def test_what_goes_wrong_later_is_waited_for(
     assert daemon.stop() == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_server_that_falls_silent_is_told_of(
     fleet: Fleet, bucket: Bucket, proxy: Proxy, tmp_path: Path
 ) -> None:

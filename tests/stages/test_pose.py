@@ -9,18 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from posewatch.base.clock import SystemClock
 from posewatch.base.errors import Fault, InputError
 from posewatch.base.metrics import Stage
 from posewatch.formats.pose_npz import PoseWriter, read_provenance
 from posewatch.stages.mediapipe import REVISION, SUFFIX, MediaPipePose
 from posewatch.stages.pose import Loaded
 from posewatch.stages.recipe import Progress, RecipeId
-from posewatch.vision.decoder import Decoder
 from posewatch.vision.holistic import Holistic, Mode
 from posewatch.vision.holistic.fake import FakeEngine
-from posewatch.vision.video import DecodeLimits
-from videos import make_video
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,17 +24,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from posewatch.stages.recipe import Made
-
-
-@pytest.fixture(scope="module")
-def decoder() -> Iterator[Decoder]:
-    with Decoder(limits=DecodeLimits(), stall_seconds=60, clock=SystemClock()) as decoder:
-        yield decoder
-
-
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    return make_video(tmp_path / "talk.mp4", frames=10)
+    from posewatch.vision.decoder import Decoder
 
 
 def recipe(mode: Mode = Mode.STATIC, batch: int = 4) -> MediaPipePose:

@@ -13,12 +13,14 @@ from onnx import TensorProto, helper
 
 from posewatch.base.errors import ModelError
 from posewatch.vision import engine as engine_module
-from posewatch.vision.engine import Device, OnnxEngine
+from posewatch.vision.engine import Bound, OnnxEngine
+from posewatch.vision.gpus import Gpu
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+CPU = "CPUExecutionProvider"
+GPU = Gpu(0, "NVIDIA Toy", (9, 0), (13, 0))
 
 
 @pytest.fixture
@@ -95,37 +97,6 @@ def test_its_threads_are_counted_and_never_spin(
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
-@pytest.mark.parametrize(("provider", "runs"), [(CPU, [1, 1, 1]), (CUDA, [3])])
-def test_each_run_is_told(network: Path, provider: str, runs: list[int]) -> None:
-    told: list[tuple[str, int, float]] = []
-    engine = OnnxEngine({"sums": network}, ran=lambda *run: told.append(run))
-    engine.provider = provider  # a GPU takes a batch at once
-    engine.infer("sums", images(3))
-    assert [(name, crops) for name, crops, _ in told] == [("sums", crops) for crops in runs]
-    assert all(0 < seconds < 60 for _, _, seconds in told)
-
-
-@pytest.mark.parametrize(
-    ("device", "providers", "wanted"),
-    [
-        (Device.CPU, [CUDA, CPU], False),
-        (Device.AUTO, [CPU], False),
-        (Device.AUTO, [CUDA, CPU], True),
-    ],
-)
-def test_a_gpu_is_wanted_where_the_runtime_is_one_for_gpus(
-    network: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    device: Device,
-    providers: list[str],
-    *,
-    wanted: bool,
-) -> None:
-    monkeypatch.setattr(engine_module.ort, "get_available_providers", lambda: providers)
-    engine = OnnxEngine({"sums": network}, device=device)  # there is no GPU: AUTO takes the CPU
-    assert (engine.gpu_wanted, engine.provider) == (wanted, CPU)
-
-
 def test_an_unknown_network(network: Path) -> None:
     engine = OnnxEngine({"sums": network})
     with pytest.raises(ModelError, match=r"no network 'feet'\. There are: sums"):
@@ -146,39 +117,43 @@ def test_files_that_are_no_networks(tmp_path: Path) -> None:
             OnnxEngine({"sums": path})
 
 
-class UsesCpu:
-    """A session that was asked for CUDA, as onnxruntime makes it where CUDA's libraries fail."""
+@pytest.mark.parametrize("fixed", [None, 3])
+def test_pictures_are_fetched_from_one_buffer_again_and_again(
+    network: Path, fixed: int | None
+) -> None:
+    model = onnx.load(network)
+    if fixed is not None:
+        for end in (*model.graph.input, *model.graph.output):
+            end.type.tensor_type.shape.dim[0].dim_value = fixed
+    bound = Bound(ort.InferenceSession(model.SerializeToString(), providers=[CPU]), 4, None)
+    kept = []
+    for count in (1, 4, 9, 2):
+        sums, copies = bound(images(count))
+        kept.append(copies)
+        np.testing.assert_array_equal(sums[:, 0], images(count).reshape(count, -1).sum(axis=1))
+    for count, copies in zip((1, 4, 9, 2), kept, strict=True):
+        np.testing.assert_array_equal(copies, images(count))  # nobody wrote into what was given
+    with pytest.raises(ValueError, match=r"\(2, 2, 3\)"):
+        bound(np.zeros((1, 3, 3, 3), np.uint8))
 
-    def __init__(self, *_args: object, **_kwargs: object) -> None:
-        pass
 
-    def get_providers(self) -> list[str]:
-        return [CPU]
+def test_several_threads_may_use_one_buffer(network: Path) -> None:
+    bound = Bound(ort.InferenceSession(network, providers=[CPU]), 3, None)
+
+    def total(value: int) -> float:
+        (sums, _) = bound(np.full((3, 2, 2, 3), value, np.uint8))
+        return float(sums.sum())
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(total, range(200))) == [36.0 * value for value in range(200)]
 
 
-def test_cuda_that_is_not_there_is_an_error(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module.ort, "get_available_providers", lambda: [CPU])
-    with pytest.raises(ModelError, match=r"has no CUDAExecutionProvider\. Install .*\[gpu\]"):
-        OnnxEngine({"sums": network}, device=Device.CUDA)
-
-
-def test_cuda_that_is_silently_not_used_is_an_error(
+def test_a_buffer_that_the_driver_does_not_pin_does_as_well(
     network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module.ort, "get_available_providers", lambda: [CUDA, CPU])
-    monkeypatch.setattr(engine_module.ort, "InferenceSession", UsesCpu)
-    with pytest.raises(ModelError, match="asked for, but onnxruntime uses CPUExecutionProvider"):
-        OnnxEngine({"sums": network}, device=Device.CUDA)
+    def refuse(*_: object) -> None:
+        raise ModelError("no")
 
-
-def test_auto_takes_the_cpu_and_says_why(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module.ort, "get_available_providers", lambda: [CPU])
-    engine = OnnxEngine({"sums": network}, device=Device.AUTO)
-    assert engine.provider == CPU
-    assert engine.fallback == "this onnxruntime has no CUDAExecutionProvider"
-    assert engine.infer("sums", images(1))[0].shape == (1, 1)
-
-
-def test_the_cpu_needs_no_excuse(network: Path) -> None:
-    engine = OnnxEngine({"sums": network})
-    assert (engine.provider, engine.fallback) == (CPU, "")
+    monkeypatch.setattr(engine_module, "pin", refuse)
+    bound = Bound(ort.InferenceSession(network, providers=[CPU]), 3, GPU)
+    np.testing.assert_array_equal(bound(images(2))[1], images(2))

@@ -60,6 +60,7 @@ class Fields(TypedDict, total=False):
     model: Annotated[str, About("name of a model")]
     network: Annotated[str, About("name of a network of a model")]
     provider: Annotated[str, About("execution provider that runs the networks")]
+    device: Annotated[str, About("what the networks run on, such as a GPU's number and name")]
     version: Annotated[str, About("version of posewatch, or of what the message is about")]
     address: Annotated[str, About("where the daemon listens")]
     signal: Annotated[str, About("name of a received signal")]

@@ -324,6 +324,11 @@ class Metrics:
     ready = gauge(
         "posewatch_ready", "1", "1 when /readyz says that videos can be worked on, else 0."
     )
+    idle_seconds = gauge(
+        "posewatch_idle_seconds",
+        "seconds",
+        "Time without anything to do for this machine, if [idle] says to stop it then; else 0.",
+    )
     loop_last_progress = gauge(
         "posewatch_loop_last_progress_timestamp_seconds",
         "seconds",

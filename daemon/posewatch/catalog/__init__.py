@@ -10,9 +10,11 @@ receipts say.
 
 from posewatch.catalog.listing import Listing, version_of, wants_version
 from posewatch.catalog.memory import Catalog, Job
+from posewatch.catalog.records import versions
 from posewatch.catalog.share import Share
 from posewatch.catalog.verdict import (
     NOT_REGULAR,
+    OPEN,
     Held,
     ReceiptFacts,
     Rules,
@@ -25,6 +27,7 @@ from posewatch.catalog.verdict import (
 
 __all__ = [
     "NOT_REGULAR",
+    "OPEN",
     "Catalog",
     "Held",
     "Job",
@@ -38,5 +41,6 @@ __all__ = [
     "Why",
     "decide",
     "version_of",
+    "versions",
     "wants_version",
 ]

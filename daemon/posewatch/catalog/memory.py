@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import sys
+import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from posewatch.catalog import records
 from posewatch.catalog.listing import version_of
+from posewatch.catalog.records import Video
 from posewatch.catalog.verdict import (
+    FINISHED,
+    OPEN,
     Held,
     ReceiptFacts,
     Rules,
@@ -23,10 +30,10 @@ from posewatch.formats.receipt import Foreign, Receipt
 from posewatch.storage.contract import Entry, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
 
     from posewatch.catalog.listing import Listing
-    from posewatch.formats.receipt import InputRecord, ResultRecord
+    from posewatch.catalog.packed import Packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,31 +66,6 @@ class Job:
 
 
 @dataclass(slots=True)
-class _Video:
-    """One input.
-
-    Attributes:
-        version: as it was last seen.
-        first_seen: when this version was first seen.
-        looked_at: when it was last looked at; a listing that began before knows less.
-        scans: how many scans in a row saw this version.
-        closed_at: when a local program closed it, if that was seen.
-        not_before: when it may be tried again.
-        bugs: see `Job`.
-        mine: whether it is in this process's share.
-    """
-
-    version: Version
-    first_seen: float
-    looked_at: float
-    mine: bool
-    scans: int = 0
-    closed_at: float | None = None
-    not_before: float = 0.0
-    bugs: int = 0
-
-
-@dataclass(slots=True)
 class Catalog:
     """What is known about the folder. Not thread-safe: it belongs to the loop.
 
@@ -91,16 +73,17 @@ class Catalog:
     """
 
     rules: Rules
-    _videos: dict[str, _Video] = field(default_factory=dict)
-    _receipts: dict[str, ReceiptFacts] = field(default_factory=dict)
+    _videos: Packed[Video] = field(default_factory=records.videos)  # the longest known first
+    _receipts: Packed[ReceiptFacts] = field(default_factory=records.receipts)
     _foreign: set[str] = field(default_factory=set)  # not ours, under names of receipts
-    _kept: dict[str, Version] = field(default_factory=dict)  # receipts and results
+    _kept: MutableMapping[str, Version] = field(default_factory=records.versions)  # and results
     _own: dict[str, float] = field(default_factory=dict)  # what of that we wrote, and when
     _rivals: dict[str, list[str]] = field(default_factory=dict)  # inputs that share a stem
     _held: dict[str, Held] = field(default_factory=dict)
-    _open: dict[str, float] = field(default_factory=dict)  # neither done nor failed, since when
-    _failed: set[str] = field(default_factory=set)
-    _ready: dict[str, None] = field(default_factory=dict)  # the open ones that `jobs` looks at
+    _counts: Counter[tuple[State, bool]] = field(default_factory=Counter)  # and whether mine
+    _later: Iterator[str] = field(default_factory=lambda: iter(()))  # that wait since the scan
+    _ready: dict[str, None] = field(default_factory=dict)  # those of them that were looked at
+    _after: dict[str, None] = field(default_factory=dict)  # that may wait since then
     _closing: set[str] = field(default_factory=set)  # closed, and not handed out since
     _scans: int = 0
     _oldest_waiting: float | None = None
@@ -118,7 +101,7 @@ class Catalog:
         """Take a whole listing in; `settle_up` is to follow when its receipts are known.
 
         Args:
-            listing: what was found.
+            listing: what was found; its `kept` is the catalog's from now on.
             now: the time.
             began: when the listing began; what was looked at since then is newer. Default: `now`.
             unlisted: prefixes of the keys that could not be listed: what is missing there is not
@@ -126,34 +109,69 @@ class Catalog:
         """
         began = now if began is None else began
         hidden = tuple(unlisted)
-        videos = {key: self._seen(key, version, began) for key, version in listing.videos.items()}
-        for key, known in self._videos.items():
-            if key not in videos and (known.looked_at > began or key.startswith(hidden)):
-                videos[key] = known
-        self._videos = videos
-        self._rivals = _rivals(videos)
-        # The objects that are known already: receipts refer to them, and there are many.
-        before = self._kept
-        kept = {
-            key: there if (there := before.get(key)) == version else version
-            for key, version in listing.kept.items()
-        }
+        self._later = iter(())
+        known, fresh = len(self._videos), 0
+        for key, version in listing.videos.items():
+            fresh += self._seen(key, version, began)
+        if vanished := known + fresh - len(listing.videos):
+            for key, video in self._videos.items():
+                newer = video.looked_at > began or key.startswith(hidden)
+                if key not in listing.videos and not newer:
+                    self._forget(key, video)
+        if fresh or vanished:
+            self._videos.tidy()
+            self._rivals = _rivals(self._videos)
+        kept = listing.kept
         if hidden:
-            kept |= {k: v for k, v in self._kept.items() if k not in kept and k.startswith(hidden)}
+            old = self._kept.items()
+            kept.update((k, v) for k, v in old if k.startswith(hidden) and k not in kept)
         self._own = {key: wrote for key, wrote in self._own.items() if wrote >= began}
-        kept |= {key: self._kept[key] for key in self._own}
+        for key in self._own:
+            kept[key] = self._kept[key]
         self._kept = kept
-        for key in self._receipts.keys() - kept.keys():
-            del self._receipts[key]
-        self._foreign &= kept.keys()
+        for key in self._receipts:
+            if key not in kept:
+                del self._receipts[key]
+        self._receipts.tidy()
+        self._foreign = {key for key in self._foreign if key in kept}
 
-    def _seen(self, key: str, version: Version, began: float) -> _Video:
-        known = self._videos.get(key)
-        if known is None or (known.version != version and known.looked_at <= began):
-            return _Video(version, began, began, self.rules.share.has(key), scans=1)
-        if known.version == version:
-            known.scans += 1
-        return known
+    def _seen(self, key: str, version: Version, began: float) -> bool:
+        """Note what a listing has; whether it was not known at all."""
+        video = self._videos.get(key)
+        if video is None or (video.version != version and video.looked_at <= began):
+            if video is not None:
+                self._forget(key, video)  # it is the last one now
+            self._remember(key, Video(version, began, began, self.rules.share.has(key), scans=1))
+        elif video.version == version and video.scans < self.rules.scans:
+            video.scans += 1
+            self._videos[key] = video
+        return video is None
+
+    def _remember(self, key: str, video: Video) -> None:
+        self._videos[key] = video
+        self._counts[video.state, video.mine] += 1
+
+    def _forget(self, key: str, video: Video) -> None:
+        del self._videos[key]
+        self._counts[video.state, video.mine] -= 1
+
+    def _judge(self, key: str, video: Video, now: float) -> State:
+        """Judge a video, and keep it with that."""
+        state = self._verdict(key, video, now).state
+        if state is not video.state:
+            self._counts[video.state, video.mine] -= 1
+            self._counts[state, video.mine] += 1
+            self._change(video, state, now)
+        self._videos[key] = video
+        return state
+
+    @staticmethod
+    def _change(video: Video, state: State, now: float) -> None:
+        if state in FINISHED:
+            video.reopened = None
+        elif video.state in FINISHED:
+            video.reopened = now
+        video.state = state
 
     def receipt_read(self, key: str, version: Version, receipt: Receipt | Foreign | None) -> None:
         """What the receipt at `key` says, as a scan has read it.
@@ -181,23 +199,17 @@ class Catalog:
         again = known is not None and known.version == version and known.redoable
         self._kept[key] = version
         self._receipts[key] = ReceiptFacts(
-            key=key,
             version=version,
             done=receipt.outcome == "done",
             input_name=receipt.input.name,
-            input_version=self._shared(folder + receipt.input.name, receipt.input),
-            recipe_hash=sys.intern(receipt.recipe.hash),
-            results=tuple(
-                (folder + r.name, self._shared(folder + r.name, r)) for r in receipt.results
-            ),
+            input_version=Version(receipt.input.size, receipt.input.tag),
+            recipe_hash=receipt.recipe.hash,
+            results=tuple((folder + r.name, Version(r.size, r.tag)) for r in receipt.results),
             redoable=ours or again or self._scans == 0,
+            frames=receipt.work.frames,
+            footage_seconds=receipt.work.footage_seconds,
+            failure=receipt.failure,
         )
-
-    def _shared(self, key: str, record: InputRecord | ResultRecord) -> Version:
-        """The version that a receipt tells of; the very object of the listing where it is that."""
-        version, video = Version(record.size, record.tag), self._videos.get(key)
-        there = video.version if video is not None else self._kept.get(key)
-        return there if there == version else version
 
     def settle_up(self, held: Mapping[str, Held], now: float) -> Counter[State]:
         """Judge every video after a listing; how many stand where.
@@ -208,28 +220,38 @@ class Catalog:
         """
         self._held = dict(held)
         self._scans += 1
-        counts: Counter[State] = Counter()
-        before, self._open, self._failed, ready = self._open, {}, set(), []
-        for key in self._videos:
-            state = self.verdict(key, now).state
-            counts[state] += 1
-            if state is State.FAILED:
-                self._failed.add(key)
-            elif state is not State.DONE:
-                self._open[key] = before.get(key, now)
-                if state is State.WAITING:
-                    ready.append(key)
-        self._oldest_waiting = min((self._open[key] for key in ready), default=None)
-        self._closing &= self._open.keys()
-        # The longest known first; of those seen at the same time, by name.
-        ready.sort(key=lambda key: (self._videos[key].first_seen, key))
-        self._ready = dict.fromkeys((*ready, *sorted(self._closing)))
-        return counts
+        counts: Counter[tuple[State, bool]] = Counter()
+        oldest = math.inf
+        for key, video in self._videos.items():
+            before = video.state
+            state = self._verdict(key, video, now).state
+            counts[state, video.mine] += 1
+            if state is not before:
+                self._change(video, state, now)
+                self._videos[key] = video
+            if state is State.WAITING:
+                oldest = min(oldest, video.unfinished_since)
+        self._counts = counts
+        found = Counter({state: self.count({state}) for state in State})
+        self._oldest_waiting = oldest if found[State.WAITING] else None
+        self._closing = {key for key in self._closing if not self.finished(key)}
+        self._ready, self._after = {}, dict.fromkeys(sorted(self._closing))
+        self._later = self._waiting() if found[State.WAITING] else iter(())
+        return found
+
+    def _waiting(self) -> Iterator[str]:
+        """Those that wait since the scan, in the order in which they came."""
+        for key, video in self._videos.items():
+            waits = video.state is State.WAITING and video.mine
+            if waits and key not in self._ready and key not in self._after:
+                self._ready[key] = None
+                yield key
 
     def change_rules(self, rules: Rules) -> None:
         """Decide by other rules from now on; another recipe outdates all receipts of now."""
         if rules.recipe_hash != self.rules.recipe_hash:
-            self._receipts = {k: replace(r, redoable=True) for k, r in self._receipts.items()}
+            for key, receipt in self._receipts.items():
+                self._receipts[key] = replace(receipt, redoable=True)
         self.rules = rules
 
     # What comes in between scans
@@ -243,20 +265,27 @@ class Catalog:
         if video is None:
             self._note_rivals(key)
         if video is None or video.version != version:
-            mine = self.rules.share.has(key)
-            video = self._videos[key] = _Video(version, now, now, mine)
+            if video is not None:
+                self._forget(key, video)
+            video = Video(version, now, now, self.rules.share.has(key))
+            self._remember(key, video)
         video.closed_at = video.looked_at = now
-        if self.verdict(key, now).state in {State.DONE, State.FAILED}:
-            return
-        self._failed.discard(key)
-        self._open.setdefault(key, now)
-        self._closing.add(key)
-        self._ready.setdefault(key)
+        if self._judge(key, video, now) not in FINISHED:
+            self._closing.add(key)
+            self._wait(key)
+
+    def _wait(self, key: str) -> None:
+        if key not in self._ready:
+            self._after[key] = None
+
+    def _wait_no_more(self, key: str) -> None:
+        self._ready.pop(key, None)
+        self._after.pop(key, None)
 
     def _note_rivals(self, key: str) -> None:
         stem = names.stem(key)
         spellings = {stem + s for suffix in self.rules.suffixes for s in (suffix, suffix.upper())}
-        if same := spellings & self._videos.keys():
+        if same := {spelling for spelling in spellings if spelling in self._videos}:
             self._rivals[stem] = sorted(same | {key, *self._rivals.get(stem, ())})
 
     def gone(self, key: str, version: Version | None = None) -> None:
@@ -264,10 +293,8 @@ class Catalog:
         video = self._videos.get(key)
         if video is None or version not in {None, video.version}:
             return
-        del self._videos[key]
-        self._open.pop(key, None)
-        self._failed.discard(key)
-        self._ready.pop(key, None)
+        self._forget(key, video)
+        self._wait_no_more(key)
         self._closing.discard(key)
 
     def taken(self, key: str) -> None:
@@ -292,17 +319,16 @@ class Catalog:
         video = self._videos.get(key)
         if video is None:
             return
-        video.not_before = now + wait
+        video.not_before = now + wait if wait else None
         video.bugs += bug
-        state = self.verdict(key, now).state
-        if state is State.FAILED:
-            self._failed.add(key)
+        state = self._judge(key, video, now)
+        if state is State.FAILED and video.bugs:
             video.bugs = 0  # should somebody forget the failure, it begins anew
-        if state in {State.DONE, State.FAILED}:
-            self._open.pop(key, None)
-            self._ready.pop(key, None)
+            self._videos[key] = video
+        if state in FINISHED:
+            self._wait_no_more(key)
         else:
-            self._ready.setdefault(key)
+            self._wait(key)
 
     def published(
         self, key: str, version: Version, receipt: Receipt | Foreign | None, now: float
@@ -334,14 +360,17 @@ class Catalog:
             held_back: which are not to be tried for other reasons.
         """
         found: list[Job] = []
-        for key in self._ready:
-            if len(found) >= limit:
-                break
+        if limit <= 0:
+            return found
+        # Those that wait since the scan are looked at when it is their turn, and kept in `_ready`.
+        for key in chain(tuple(self._ready), self._later, tuple(self._after)):
             video = self._videos[key]
             if not video.mine or held_back(key):
                 continue
-            verdict = self.verdict(key, now)
-            if verdict.state is not State.WAITING or verdict.why is None or now < video.not_before:
+            verdict = self._verdict(key, video, now)
+            if verdict.state is not State.WAITING or verdict.why is None:
+                continue
+            if video.not_before is not None and now < video.not_before:
                 continue
             owner = self.owner(key)
             found.append(
@@ -357,6 +386,8 @@ class Catalog:
                     bugs=video.bugs,
                 )
             )
+            if len(found) == limit:
+                break
         return found
 
     def next_ready(self, now: float) -> float | None:
@@ -370,7 +401,7 @@ class Catalog:
 
     def keys(self) -> Iterable[str]:
         """All videos that are known."""
-        return self._videos.keys()
+        return self._videos
 
     def knows(self, key: str) -> bool:
         """Whether the input was there when it was last looked at."""
@@ -379,12 +410,22 @@ class Catalog:
     @property
     def open(self) -> int:
         """How many videos are neither done nor failed."""
-        return len(self._open)
+        return self.count(OPEN)
 
     @property
     def failed(self) -> int:
         """How many videos have a failure for what they are now."""
-        return len(self._failed)
+        return self.count({State.FAILED})
+
+    def count(self, states: Collection[State], *, mine: bool = False) -> int:
+        """How many videos stood in one of these states when they were last judged.
+
+        Args:
+            states: which.
+            mine: count those only that are in this process's share.
+        """
+        shares = (True,) if mine else (True, False)
+        return sum(self._counts[state, share] for state in states for share in shares)
 
     @property
     def oldest_waiting(self) -> float | None:
@@ -394,17 +435,22 @@ class Catalog:
         """
         return self._oldest_waiting
 
-    def open_keys(self) -> Iterable[str]:
+    def open_keys(self) -> Iterator[str]:
         """The videos that are neither done nor failed."""
-        return self._open
+        return (key for key, _ in self._open_videos())
 
     def open_mine(self) -> Iterator[str]:
         """Those of them that are in this process's share."""
-        return (key for key in self._open if self._videos[key].mine)
+        return (key for key, video in self._open_videos() if video.mine)
+
+    def _open_videos(self) -> Iterator[tuple[str, Video]]:
+        if self.open:
+            yield from (item for item in self._videos.items() if item[1].state not in FINISHED)
 
     def finished(self, key: str) -> bool:
         """Whether nobody needs the locks of this input: it is done, failed, or gone."""
-        return key not in self._open
+        video = self._videos.get(key)
+        return video is None or video.state in FINISHED
 
     def receipt_key(self, key: str) -> str:
         """Where the receipt of this input is, or goes."""
@@ -417,22 +463,31 @@ class Catalog:
         Of several videos that differ in their suffix only, the one that the receipt is about; where
         there is none, the one that was seen first, then the first by name.
         """
-        if names.receipt_key(key) in self._foreign:
-            return names.receipt_key(key)
+        receipt_key = names.receipt_key(key)
+        if receipt_key in self._foreign:
+            return receipt_key
+        if not self._rivals:
+            return key
         rivals = [r for r in self._rivals.get(names.stem(key), ()) if r in self._videos]
         if len(rivals) < 2:
             return key
-        receipt = self._receipts.get(names.receipt_key(key))
+        receipt = self._receipts.get(receipt_key)
         folder, _ = names.split(key)
         if receipt is not None and folder + receipt.input_name in rivals:
             return folder + receipt.input_name
         return min(rivals, key=lambda rival: (self._videos[rival].first_seen, rival))
 
+    def facts(self, key: str) -> ReceiptFacts | None:
+        """What the receipt says that stands where this input's goes."""
+        return self._receipts.get(self.receipt_key(key))
+
     def verdict(self, key: str, now: float) -> Verdict:
         """Where one known video stands."""
+        return self._verdict(key, self._videos[key], now)
+
+    def _verdict(self, key: str, video: Video, now: float) -> Verdict:
         if names.too_long(key):  # nothing can be written beside it, not even this
             return Verdict(State.FAILED)
-        video = self._videos[key]
         owner = self.owner(key) == key
         receipt = self._receipts.get(names.receipt_key(key) if owner else names.refusal_key(key))
         if receipt is not None and receipt.input_name != names.split(key)[1]:
@@ -458,12 +513,14 @@ class Catalog:
         return not self.rules.tags or there.tag == version.tag
 
 
-def _rivals(videos: Iterable[str]) -> dict[str, list[str]]:
+def _rivals(videos: Collection[str]) -> dict[str, list[str]]:
     """The inputs that differ in their suffix only, by their stem."""
-    first: dict[str, str] = {}
+    # There are few, so by the hashes first: a set of all stems would take more than all the rest.
+    hashes = np.fromiter((hash(names.stem(key)) for key in videos), np.int64, len(videos))
+    hashes.sort()
+    twice = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
     rivals: dict[str, list[str]] = {}
-    for key in videos:
-        stem = names.stem(key)
-        if first.setdefault(stem, key) != key:
-            rivals.setdefault(stem, [first[stem]]).append(key)
-    return rivals
+    for key in videos if twice else ():
+        if hash(names.stem(key)) in twice:
+            rivals.setdefault(names.stem(key), []).append(key)
+    return {stem: keys for stem, keys in rivals.items() if len(keys) > 1}

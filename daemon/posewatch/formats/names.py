@@ -85,4 +85,4 @@ def is_receipt(key: str) -> bool:
 def is_kept(key: str) -> bool:
     """Whether the name is that of a receipt or of a result."""
     _, name = split(key)
-    return is_receipt(name) or (".pose-" in name and name.endswith(".npz"))
+    return is_receipt(name) or (".pose-" in name and name.endswith((".npz", ".pose")))

@@ -1,54 +1,53 @@
-"""Networks at work: the only place that imports onnxruntime.
+"""Networks at work, in onnxruntime.
 
-Threads, queues, and who owns what:
+Threads, and who owns what:
 
 * `OnnxEngine` owns one onnxruntime session for each network, made when it is opened, and shared by
-  every thread of the process. Running a session changes nothing in it, so nothing is locked: on a
-  CPU the thread that asks does the work itself, and several videos in flight are several threads,
+  every thread of the process. On a CPU the thread that asks does the work itself: running a session
+  changes nothing in it, so nothing is locked, and several videos in flight are several threads,
   each with one core (`threads=1`). onnxruntime's own pool never spins: on a busy machine its
   spinning turned 18 ms into 160 ms.
-* `BatchingEngine` owns one thread and one queue, in front of another engine. The thread takes the
-  oldest request together with every other one that waits for the same network, up to `max_batch`
-  crops, and runs them as one batch. It never waits for more to come: while a batch runs, the
-  others' requests gather behind it, so the batches grow with the load and a lone caller is not
-  delayed. Oldest first means that nobody starves. Meant for a GPU, where a batch of sixteen costs
-  little more than one crop.
-* A batch that fails is tried again request by request, so an exception goes to the caller who
-  asked for the impossible, and to nobody who was merely in the same batch.
+* On a GPU, each network has one buffer that pictures are put into and that the GPU fetches them
+  from; a lock lets one thread at a time use it. `posewatch.vision.batching` joins requests before.
 * An engine that needs no networks, for tests, is `posewatch.vision.holistic.fake.FakeEngine`.
-* `close` ends the thread: requests that wait are refused with `EngineClosedError`, the one that
-  runs is finished first. The inner engine belongs to whoever made it.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-import time
-from collections import deque
-from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import StrEnum
-from itertools import pairwise
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import onnxruntime as ort
 
 from posewatch.base.errors import ModelError
+from posewatch.vision.gpus import pin
+from posewatch.vision.providers import (
+    CPU,
+    Device,
+    check_build,
+    check_driver,
+    check_used,
+    hint,
+    look_for_libraries,
+    providers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
+    from posewatch.vision.gpus import Gpu
+    from posewatch.vision.providers import Provider
+
     Outputs: TypeAlias = tuple[NDArray[np.float32], ...]
 
-_CPU = "CPUExecutionProvider"
-_CUDA = "CUDAExecutionProvider"
+log = logging.getLogger(__name__)
+
 _INPUT = "input"
 """What the input of each network is called."""
 
@@ -59,27 +58,8 @@ More gain nothing and fall out of its caches: Holistic took 35 ms a frame with b
 2, 43 ms with 8, 54 ms with 16; and the memory of a session grows with its largest batch.
 """
 
-_PROVIDER_OPTIONS = MappingProxyType(
-    {
-        # The default tries every algorithm anew for each batch size that it meets.
-        _CUDA: {"cudnn_conv_algo_search": "HEURISTIC"},
-    }
-)
-
 _ERRORS = 3
 """Severity of onnxruntime's log: its warnings tell how it places nodes, which is its own affair."""
-
-
-class Device(StrEnum):
-    """Where networks run."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
-    AUTO = "auto"  # CUDA where it works, else the CPU
-
-
-class EngineClosedError(ModelError):
-    """The engine was closed before the request could be run."""
 
 
 class Engine(Protocol):
@@ -106,17 +86,17 @@ class OnnxEngine:
 
     Args:
         networks: the ONNX file of each network, by its name.
-        device: where to run them.
+        device: where to run them: CPU, CUDA or TENSORRT.
         threads: cores that one request may use (CPU only).
-        ran: told of each run of a network: its name, the crops in it, the seconds that it took.
+        gpu: which GPU; None stands for the first, of which nothing is known.
+        engines: existing folder in which TensorRT keeps what it has compiled.
+        batch: pictures in the largest batch that is expected, which a GPU tries before it begins.
 
     Attributes:
         provider: onnxruntime's name for what runs them, such as `CUDAExecutionProvider`.
-        fallback: why AUTO did not take CUDA; empty where it did, or was not asked.
-        gpu_wanted: whether CUDA was asked for, or AUTO and this onnxruntime is one for GPUs.
 
     Raises:
-        ModelError: a file cannot be loaded, or CUDA was asked for and cannot be used.
+        ModelError: a file cannot be loaded, or not on the device; the message says why.
     """
 
     def __init__(
@@ -125,61 +105,127 @@ class OnnxEngine:
         *,
         device: Device = Device.CPU,
         threads: int = 1,
-        ran: Callable[[str, int, float], None] = lambda _network, _crops, _seconds: None,
+        gpu: Gpu | None = None,
+        engines: Path | None = None,
+        batch: int = 1,
     ) -> None:
+        asked = providers(device, gpu, engines)
+        self.provider = asked[0][0]
+        self._runs: dict[str, Callable[[NDArray[np.uint8]], Outputs]] = {}
         _share_memory()
-        self._ran = ran
-        self.gpu_wanted = device is Device.CUDA or (
-            device is Device.AUTO and _CUDA in ort.get_available_providers()
-        )
-        self.fallback = ""
-        self.provider = _CPU if device is Device.CPU else _CUDA
-        try:
-            self._sessions = self._open(networks, threads)
-        except ModelError as error:
-            if device is not Device.AUTO:
-                raise
-            self.fallback = error.message
-            self.provider = _CPU
-            self._sessions = self._open(networks, threads)
+        check_build(self.provider)
+        said = ""
+        if self.provider != CPU:
+            if gpu is not None:
+                check_driver(gpu)
+            said = look_for_libraries()
+        for name, path in networks.items():
+            session = _open_session(path, asked, threads)
+            check_used(self.provider, session.get_providers()[0], said)
+            if self.provider == CPU:
+                self._runs[name] = _Plain(session)
+            else:
+                self._runs[name] = Bound(session, batch, gpu)
+                self._warm_up(name, session, batch)
 
-    def _open(self, networks: Mapping[str, Path], threads: int) -> dict[str, ort.InferenceSession]:
-        return {
-            name: _open_session(path, self.provider, threads) for name, path in networks.items()
-        }
+    def _warm_up(self, name: str, session: ort.InferenceSession, batch: int) -> None:
+        """Try a network alone and in a batch: it is compiled now, and what is wrong shows now."""
+        picture = session.get_inputs()[0].shape[1:]
+        for count in sorted({1, batch}):
+            try:
+                self.infer(name, np.zeros((count, *picture), np.uint8))
+            except ModelError as error:
+                raise ModelError(
+                    f"{self.provider} cannot be used: {error.message}", hint=hint(error.message)
+                ) from error
 
     def infer(self, network: str, batch: NDArray[np.uint8]) -> Outputs:
         """See `Engine`."""
-        session = self._sessions.get(network)
-        if session is None:
+        run = self._runs.get(network)
+        if run is None:
             raise ModelError(
-                f"no network {network!r}", hint=f"There are: {', '.join(sorted(self._sessions))}"
+                f"no network {network!r}", hint=f"There are: {', '.join(sorted(self._runs))}"
             )
-        fixed = session.get_inputs()[0].shape[0]
-        if isinstance(fixed, int):
-            at_once, given = fixed, _filled(batch, fixed)
-        else:
-            at_once, given = (_CPU_BATCH if self.provider == _CPU else len(batch)), batch
         try:
-            outputs = _joined(
-                [
-                    self._run(network, session, given[start : start + at_once])
-                    for start in range(0, len(given), at_once)
-                ]
-            )
+            return run(batch)
         except Exception as error:
             raise ModelError(
                 f"network {network} failed on a batch of shape {batch.shape}: {error}"
             ) from error
-        return outputs if len(given) == len(batch) else tuple(out[: len(batch)] for out in outputs)
 
-    def _run(
-        self, network: str, session: ort.InferenceSession, crops: NDArray[np.uint8]
-    ) -> Sequence[NDArray[np.float32]]:
-        begun = time.perf_counter()
-        outputs: Sequence[NDArray[np.float32]] = session.run(None, {_INPUT: crops})
-        self._ran(network, len(crops), time.perf_counter() - begun)
-        return outputs
+
+class _Plain:
+    """A session on a CPU."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+        self._fixed = _fixed_batch(session)
+
+    def __call__(self, batch: NDArray[np.uint8]) -> Outputs:
+        given, at_once = filled(batch, self._fixed or 1), self._fixed or _CPU_BATCH
+        outputs = joined(
+            [
+                self._session.run(None, {_INPUT: given[start : start + at_once]})
+                for start in range(0, len(given), at_once)
+            ]
+        )
+        return tuple(output[: len(batch)] for output in outputs)
+
+
+class Bound:
+    """A session that fetches its pictures from one buffer, again and again.
+
+    Bytes go to the device as they are, from memory that is pinned where there is a GPU, so that the
+    device fetches them by itself; only what is wanted comes back.
+
+    Args:
+        session: of a network.
+        batch: pictures in one run; more are run in parts.
+        gpu: whose driver pins the buffer; None: nobody does.
+    """
+
+    def __init__(self, session: ort.InferenceSession, batch: int, gpu: Gpu | None) -> None:
+        self._session = session
+        self._outputs = [output.name for output in session.get_outputs()]
+        self._fixed = _fixed_batch(session)
+        self._lock = threading.Lock()  # guards the buffer and what is bound
+        self._binding = session.io_binding()
+        shape = (self._fixed or batch, *session.get_inputs()[0].shape[1:])
+        self._buffer = np.empty(shape, np.uint8)
+        if gpu is not None:
+            try:
+                pin(self._buffer, gpu)
+            except ModelError as error:  # slower, and no worse
+                log.debug("pictures go to the GPU from memory that is not pinned: %s", error)
+
+    def __call__(self, batch: NDArray[np.uint8]) -> Outputs:
+        """See `Engine.infer`."""
+        given, at_once = filled(batch, self._fixed or 1), len(self._buffer)
+        with self._lock:
+            outputs = joined(
+                [
+                    self._run(given[start : start + at_once])
+                    for start in range(0, len(given), at_once)
+                ]
+            )
+        return tuple(output[: len(batch)] for output in outputs)
+
+    def _run(self, pictures: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
+        if pictures.shape[1:] != self._buffer.shape[1:]:
+            raise ValueError(f"pictures must have the shape {self._buffer.shape[1:]}")
+        place = self._buffer[: len(pictures)]
+        place[...] = pictures
+        self._binding.bind_input(_INPUT, "cpu", 0, np.uint8, place.shape, place.ctypes.data)
+        for name in self._outputs:
+            self._binding.bind_output(name)
+        self._session.run_with_iobinding(self._binding)
+        return [np.asarray(output) for output in self._binding.copy_outputs_to_cpu()]
+
+
+def _fixed_batch(session: ort.InferenceSession) -> int | None:
+    """Pictures in each batch of a network that takes no other number."""
+    first = session.get_inputs()[0].shape[0]
+    return first if isinstance(first, int) else None
 
 
 def _share_memory() -> None:
@@ -195,12 +241,7 @@ def _share_memory() -> None:
         ort.create_and_register_allocator(memory, None)
 
 
-def _open_session(path: Path, provider: str, threads: int) -> ort.InferenceSession:
-    if provider not in ort.get_available_providers():
-        raise ModelError(
-            f"this onnxruntime has no {provider}",
-            hint="Install the extra posewatch[gpu] instead of posewatch[cpu], or set device = cpu",
-        )
+def _open_session(path: Path, asked: Sequence[Provider], threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -211,147 +252,29 @@ def _open_session(path: Path, provider: str, threads: int) -> ort.InferenceSessi
     # a plan would be kept for every batch size that was ever seen
     options.enable_mem_pattern = False
     try:
-        session = ort.InferenceSession(
+        return ort.InferenceSession(
             path,
             options,
-            providers=[provider],
-            provider_options=[_PROVIDER_OPTIONS.get(provider, {})],
+            providers=[name for name, _ in asked],
+            provider_options=[dict(more) for _, more in asked],
             enable_fallback=0,
         )
     except Exception as error:
-        raise ModelError(f"{path} cannot be loaded on {provider}: {error}") from error
-    used = session.get_providers()[0]
-    if used != provider:
+        name = asked[0][0]
         raise ModelError(
-            f"{provider} was asked for, but onnxruntime uses {used}",
-            hint="The GPU's driver, or CUDA's libraries, are missing or of another version",
-        )
-    return session
+            f"{path} cannot be loaded on {name}: {error}",
+            hint="" if name == CPU else hint(str(error)),
+        ) from error
 
 
-def _filled(batch: NDArray[np.uint8], fixed: int) -> NDArray[np.uint8]:
-    """The batch, and its last crop again until there is a multiple of `fixed`."""
-    missing = -len(batch) % fixed
+def filled(batch: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
+    """The batch, and its last crop again until there is a multiple of so many."""
+    missing = -len(batch) % multiple
     return np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]) if missing else batch
 
 
-def _joined(parts: Sequence[Sequence[NDArray[np.float32]]]) -> Outputs:
+def joined(parts: Sequence[Sequence[NDArray[np.float32]]]) -> Outputs:
     """The outputs of the parts of one batch."""
     if len(parts) == 1:
         return tuple(parts[0])
     return tuple(np.concatenate(of_parts) for of_parts in zip(*parts, strict=True))
-
-
-@dataclass(slots=True)
-class _Request:
-    network: str
-    batch: NDArray[np.uint8]
-    answer: Future[Outputs] = field(default_factory=Future)
-
-
-class BatchingEngine:
-    """One thread in front of another engine, which joins what several callers ask for.
-
-    Args:
-        inner: what runs the batches. It stays open when this one is closed.
-        max_batch: crops in one batch. A larger request is run alone, in parts.
-    """
-
-    def __init__(self, inner: Engine, *, max_batch: int = 32) -> None:
-        if max_batch < 1:
-            raise ValueError(f"max_batch must be at least 1: {max_batch}")
-        self._inner = inner
-        self._max_batch = max_batch
-        self._waiting: deque[_Request] = deque()
-        self._closed = False
-        self._changed = threading.Condition()  # guards the two above
-        self._thread = threading.Thread(target=self._work, name="posewatch-batches", daemon=True)
-        self._thread.start()
-
-    def infer(self, network: str, batch: NDArray[np.uint8]) -> Outputs:
-        """See `Engine`; returns when the batch with this request's crops has been run.
-
-        Raises:
-            EngineClosedError: the engine was closed first.
-        """
-        request = _Request(network, batch)
-        with self._changed:
-            if self._closed:
-                raise EngineClosedError("the engine is closed")
-            self._waiting.append(request)
-            self._changed.notify()
-        return request.answer.result()
-
-    def close(self) -> None:
-        """Refuse what waits, finish what runs, end the thread. May be called again."""
-        with self._changed:
-            self._closed = True
-            refused = list(self._waiting)
-            self._waiting.clear()
-            self._changed.notify()
-        for request in refused:
-            request.answer.set_exception(EngineClosedError("the engine was closed"))
-        self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _work(self) -> None:
-        while requests := self._next():
-            self._answer(requests)
-
-    def _answer(self, requests: list[_Request]) -> None:
-        try:
-            answers = self._run(requests)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to a caller
-            if len(requests) == 1:
-                requests[0].answer.set_exception(error)
-                return
-            for request in requests:
-                self._answer([request])
-        else:
-            for request, answer in zip(requests, answers, strict=True):
-                request.answer.set_result(answer)
-
-    def _next(self) -> list[_Request]:
-        """The requests to run as one batch; none when the engine is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            if not self._waiting:
-                return []
-            first = self._waiting.popleft()
-            taken, left, size = [first], deque[_Request](), len(first.batch)
-            for request in self._waiting:
-                if request.network == first.network and (
-                    size + len(request.batch) <= self._max_batch
-                ):
-                    taken.append(request)
-                    size += len(request.batch)
-                else:
-                    left.append(request)
-            self._waiting = left
-            return taken
-
-    def _run(self, requests: list[_Request]) -> list[Outputs]:
-        network = requests[0].network
-        crops = (
-            requests[0].batch
-            if len(requests) == 1
-            else np.concatenate([request.batch for request in requests])
-        )
-        outputs = _joined(
-            [
-                self._inner.infer(network, crops[start : start + self._max_batch])
-                for start in range(0, len(crops), self._max_batch)
-            ]
-        )
-        bounds = np.cumsum([0, *(len(request.batch) for request in requests)])
-        return [tuple(output[start:end] for output in outputs) for start, end in pairwise(bounds)]

@@ -21,7 +21,7 @@ from posewatch.formats import names, receipt
 from posewatch.storage.contract import Skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from posewatch.base.clock import Clock
     from posewatch.formats.receipt import Foreign, Receipt
@@ -80,7 +80,7 @@ class FolderReader:
         self._suffixes = suffixes
         self._clock = clock
         self._alive = alive
-        self._read: dict[str, Version] = {}
+        self._read: Mapping[str, Version] = {}
 
     def scan(self) -> Scan:
         """One whole scan.
@@ -112,14 +112,19 @@ class FolderReader:
     def _wants_version(self, key: str) -> bool:
         return catalog.wants_version(key, self._suffixes)
 
-    def _read_receipts(self, scan: Scan) -> dict[str, Version]:
+    def _read_receipts(self, scan: Scan) -> Mapping[str, Version]:
         """Read what is new; which receipts, in which versions, are known then."""
-        there = {k: v for k, v in scan.listing.kept.items() if names.is_receipt(k)}
-        # The known objects, not their equals: the catalog has them, too.
-        read = {k: known for k, version in there.items() if (known := self._read.get(k)) == version}
-        for key, content in self._contents([key for key in there if key not in read], scan):
-            scan.receipts.append((key, there[key], receipt.decode(content)))
-            read[key] = there[key]
+        read, new = catalog.versions(), []
+        for key, version in scan.listing.kept.items():
+            if names.is_receipt(key):
+                if self._read.get(key) == version:
+                    read[key] = version
+                else:
+                    new.append(key)
+        for key, content in self._contents(new, scan):
+            version = scan.listing.kept[key]
+            scan.receipts.append((key, version, receipt.decode(content)))
+            read[key] = version
         return read
 
     def _contents(self, keys: Sequence[str], scan: Scan) -> Iterator[tuple[str, bytes]]:

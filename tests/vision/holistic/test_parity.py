@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import astronaut
-from posewatch.vision.engine import BatchingEngine
+from posewatch.vision.batching import BatchingEngine
 from posewatch.vision.holistic import Holistic, HolisticResult, Mode
 
 if TYPE_CHECKING:
