@@ -77,7 +77,7 @@ def working(board: Dashboard) -> Dashboard:
         .with_panel(
             number(
                 "GPUs",
-                "Machines that compute on a GPU, and those that should.",
+                "GPUs that networks run on, and machines that want one or more.",
                 {
                     "used": f"sum(folder:posewatch_gpus_used:sum{{{FOLDER}}})",
                     "wanted": f"sum(posewatch_gpu_wanted{{{FOLDER}}})",
@@ -273,7 +273,7 @@ def cost(board: Dashboard) -> Dashboard:
         .with_panel(
             number(
                 "GPU hours per hour of video",
-                "Hours that machines computed on a GPU, busy or not, for an hour of footage.",
+                "Hours that GPUs were held, busy or not, for an hour of footage.",
                 f"{GPU_HOURS} / ({VIDEO_HOURS} > 0)",
                 width=4,
                 decimals=2,

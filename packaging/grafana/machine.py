@@ -45,10 +45,10 @@ def working(board: Dashboard) -> Dashboard:
         )
         .with_panel(
             number(
-                "GPU",
-                "Whether it computes on a GPU, and whether it should.",
+                "GPUs",
+                "How many the networks run on, and whether they should.",
                 {
-                    "used": f"posewatch_gpu_used{{{ME}}}",
+                    "used": f"posewatch_gpus_used{{{ME}}}",
                     "wanted": f"posewatch_gpu_wanted{{{ME}}}",
                 },
                 width=4,
