@@ -1,4 +1,4 @@
-"""Writes the dashboards for Grafana: packaging/grafana/dashboards, from the programs beside it.
+"""Writes the dashboards for Grafana: packaging/grafana/dashboards, from packaging/dashboards.
 
 make dashboards           write them
 make_dashboards.py DIR    write them elsewhere
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from grafana.fleet import fleet
-from grafana.machine import machine
+from dashboards.fleet import fleet
+from dashboards.machine import machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "grafana" / "dashboards"
 
 
-def dashboards() -> Iterator[tuple[str, str]]:
+def written() -> Iterator[tuple[str, str]]:
     """File name and content of each."""
     for board in (fleet().build(), machine().build()):
         for number, panel in enumerate(board.panels or [], start=1):
@@ -35,7 +35,7 @@ def main() -> None:
     """Write them."""
     folder = Path(sys.argv[1]) if sys.argv[1:] else FOLDER
     folder.mkdir(exist_ok=True)
-    for name, content in dashboards():
+    for name, content in written():
         folder.joinpath(name).write_text(content, encoding="utf-8")
         print(folder / name)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
-from grafana.panels import GREEN, RED, WIDTH, YELLOW, choice, lines, number, price, rows, start
+from dashboards.panels import GREEN, RED, WIDTH, YELLOW, choice, lines, number, price, rows, start
 
 FOLDER = 'folder=~"$folder"'
 
