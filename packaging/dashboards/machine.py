@@ -78,7 +78,16 @@ def working(board: Dashboard) -> Dashboard:
                 "Running for",
                 "Since it was started.",
                 f"time() - process_start_time_seconds{{{ME}}}",
-                width=7,
+                width=4,
+                unit="s",
+            )
+        )
+        .with_panel(
+            number(
+                "Idle for",
+                "Where [idle] says that a machine with nothing to do is to be stopped; else 0.",
+                f"posewatch_idle_seconds{{{ME}}}",
+                width=3,
                 unit="s",
             )
         )
