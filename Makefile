@@ -23,7 +23,7 @@ help:
 	@echo 'make test-long               tests that search for minutes, beside those of make test'
 	@echo 'make test-floors             the tests with the oldest libraries that setup.cfg allows'
 	@echo 'make test-system             the package on a real systemd, in a container (root, Debian)'
-	@echo 'make deb                     the Debian package for this release, in dist'
+	@echo 'make deb [EXTRA=gpu]         the Debian package for this release, in dist'
 	@echo 'make bench BENCH=holistic    one benchmark of tests/bench'
 	@echo 'make format                  format the code'
 	@echo 'make clean                   remove what make made; never your videos or results'
@@ -64,8 +64,8 @@ test-system:
 	$(PYTHON) tests/systemd/live.py $(ARGS)
 
 deb:
-	$(SET_UP)
-	$(VENV)/python packaging/build_deb.py
+	@$(PYTHON) packaging/bootstrap.py
+	$(VENV)/python packaging/build_deb.py $(EXTRA:%=--%)
 
 bench: setup-dev
 	@if [ -z '$(BENCH)' ]; then \

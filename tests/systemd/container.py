@@ -30,12 +30,14 @@ from package_index import PYPI, default_sources  # noqa: E402 -- found by the li
 TOP = ROOT / "build" / "systemd"
 # What the package needs at work and at being built, what the tests need, and what boots.
 PACKAGES = (
-    "python3,python3-systemd,make,python3-venv,s3fs,lintian,systemd,systemd-container,dbus,procps"
+    "python3,python3-systemd,make,python3-venv,s3fs,cloud-init,curl"
+    ",systemd,systemd-container,dbus,procps"
 )
 BOOT_SECONDS = 60.0
 
 PACKAGE = "/root/posewatch.deb"
 UPGRADE = "/root/posewatch-upgrade.deb"
+CLOUD = "/root/cloud-init.yaml"
 VIDEOS = "/var/lib/test-videos"
 STORE = "/opt/store"
 
@@ -124,6 +126,8 @@ def prepare(suite: str) -> Path:
         moto = ("moto", "flask", "flask-cors")
         pip = (f"{STORE}/bin/pip", "install", "--quiet", "-c", f"/root/{Path(pins).name}")
         _inside(base, *pip, *moto)
+        # It would look for a cloud at each boot.
+        (base / "etc" / "cloud" / "cloud-init.disabled").touch()
         ready.touch()
     shutil.copy(ROOT / "tests" / "s3" / "moto_locked.py", base / STORE[1:])
     return base
