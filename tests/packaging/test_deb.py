@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import man_page
-from build_deb import HERE
+from build_deb import HERE, ROOT, gpu_requirements
 from posewatch.cli.main import app
 
 if TYPE_CHECKING:
@@ -51,3 +51,8 @@ def test_what_dpkg_runs_is_a_script_that_stops_at_an_error(name: str) -> None:
     path: Path = HERE / name
     assert path.read_text(encoding="utf-8").startswith("#!/bin/sh\nset -e\n")
     assert subprocess.run(["sh", "-n", path], check=False).returncode == 0  # noqa: S603, S607 -- our own file, the system's shell
+
+
+def test_what_a_gpu_needs_is_read_past_comments() -> None:
+    (requirement,) = gpu_requirements(ROOT / "setup.cfg")
+    assert requirement.startswith("onnxruntime-gpu[")

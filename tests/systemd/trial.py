@@ -140,10 +140,12 @@ class Trial:
         return self.run("find", folder, "-mindepth", "1", "-printf", r"%P\n").splitlines()
 
     def nothing_left(self) -> bool:
-        """Whether neither locks nor hidden files nor local copies are left."""
-        locks = [name for name in self.files() if ".lock" in name or name.startswith(".")]
-        copies = self.run("find", CACHE, "-mindepth", "1").splitlines()
-        return not locks and not copies
+        """Whether neither locks nor hidden files are left in the watched folder."""
+        return not [name for name in self.files() if ".lock" in name or name.startswith(".")]
+
+    def copies(self) -> list[str]:
+        """The local copies of videos."""
+        return self.run("find", CACHE, "-mindepth", "1", "-type", "d").splitlines()
 
     def fresh(self) -> None:
         """Bring everything back to where a scenario begins."""
