@@ -102,9 +102,16 @@ class Trial:
         self.run("cp", f"{VIDEOS}/{video}.mp4", f"{folder}/{name}.mp4")
 
     def receipt(self, name: str, folder: str = FOLDER) -> dict[str, Any] | None:
-        """The receipt of a video, once it is there."""
+        """The receipt of a video, once it is there and whole.
+
+        s3fs shows a file that was just replaced with its old size, for as long as it believes it.
+        """
         text = self.run("cat", f"{folder}/{name}.posewatch.json")
-        return json.loads(text) if text.startswith("{") else None
+        try:
+            found: dict[str, Any] = json.loads(text)
+        except ValueError:
+            return None
+        return found
 
     def done(self, name: str, folder: str = FOLDER) -> bool:
         """Whether a video has results."""
