@@ -2,7 +2,7 @@
 
 sudo python3 tests/systemd/live.py             everything
 sudo python3 tests/systemd/live.py stop crash  some scenarios, by the names of the functions
-SUITE=trixie sudo -E python3 …                 on another Debian than bookworm
+SUITE=trixie sudo -E python3 …                 on trixie or noble, not on bookworm
 
 Prints each check with what was seen; the exit status is 1 if one failed.
 """
