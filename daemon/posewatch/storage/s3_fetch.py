@@ -62,6 +62,9 @@ class S3Fetch:
         version: the version that is wanted.
         part: see `PART`.
         connections: see `CONNECTIONS`.
+
+    Attributes:
+        asked: whether the server was asked for anything, and so still had this version.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class S3Fetch:
         self._version = version
         self._part = part
         self._connections = connections
+        self.asked = False
         self._events: queue.SimpleQueue[int | _Whole | BaseException] = queue.SimpleQueue()
         self._stop = threading.Event()
 
@@ -92,6 +96,7 @@ class S3Fetch:
                     if start in there:
                         self._events.put(_Whole(start))
                     else:
+                        self.asked = True
                         pool.submit(self._range, local.fileno(), start)
                 return self._follow(local.fileno(), moved, journal)
             finally:
