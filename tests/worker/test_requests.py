@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from posewatch.base.metrics import Outcome
+from posewatch.catalog import Why
 from posewatch.claims.claims import Claims, Owner
 from posewatch.claims.observer import Observer
 from posewatch.claims.survey import survey
@@ -118,6 +119,17 @@ def test_a_result_of_ours_without_a_receipt_is_replaced_at_once(scene: BucketSce
     assert scene.run().outcome is Outcome.DONE
     assert scene.clock.monotonic() == begun
     assert scene.listed() == {VIDEO, RESULT, RECEIPT}
+
+
+def test_who_finds_a_file_of_another_program_says_so_beside_it(scene: BucketScene) -> None:
+    scene.bucket.write(RECEIPT, b'{"posewatch": "my notes"}')
+    assert scene.run().outcome is Outcome.RETRIED
+    refusal = names.refusal_key(VIDEO)
+    taken = {"why": Why.NAME_TAKEN, "taken_by": "a.posewatch.json", "receipt_key": refusal}
+    assert scene.run(scene.job(**taken)).outcome is Outcome.FAILED
+    assert scene.receipt(refusal).failure is not None
+    assert scene.listed() == {VIDEO, RECEIPT, refusal}
+    assert scene.bucket.get(RECEIPT, 99).data == b'{"posewatch": "my notes"}'
 
 
 def test_who_was_slower_leaves_what_stands(scene: BucketScene) -> None:

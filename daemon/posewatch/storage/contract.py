@@ -281,7 +281,6 @@ class Storage(Protocol):
         Raises:
             FencedError: a newer attempt has closed this area for ever.
             ChangedError: (buckets) what stands there is not that of `sighting` any more.
-            ExistsError: (buckets) a file of another program has the name of the receipt.
         """
 
     def fence(self, tokens: Iterable[str], beside: str) -> Sighting | None:

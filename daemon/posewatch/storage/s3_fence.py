@@ -151,21 +151,21 @@ def open_area(
             The condition of the write tells whether it still stands there.
 
     Returns:
-        What stood there before, and the stamp.
+        What stood there before, and the stamp. A file of another program is left as it is, and is
+        both of them: nobody commits there.
 
     Raises:
         FencedError: the attempt was taken over.
-        ExistsError: a file of another program stands there.
         ChangedError: what stands there is not `last`.
     """
     sight = last or look(objects, key)
     for _ in range(TRIES):
         if token in sight.fence.closed:
             raise FencedError(f"the work on {beside!r} was taken over")
-        if is_foreign(sight.data):
-            raise ExistsError(f"another program's file stands at {key!r}")
         if last is not None and sight.version != last.version:
             raise ChangedError(f"{key!r} was written since it was looked at")
+        if is_foreign(sight.data):
+            return sight, sight
         stamp = _stamp(objects, key, sight, Fence(token, beside, sight.fence.closed))
         if stamp is not None:
             return sight, stamp
