@@ -128,6 +128,18 @@ def test_unit(properties: dict[str, str], level: Level, said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "environment"),
+    [
+        ("", {}),
+        ('A=1 \'B=two words\' "C=\\"" D', {"A": "1", "B": "two words", "C": '"'}),
+        ("A='", {}),
+    ],
+)
+def test_the_environment_of_a_unit(told: str, environment: dict[str, str]) -> None:
+    assert Unit("posewatch.service", {"Environment": told}).environment == environment
+
+
+@pytest.mark.parametrize(
     ("action", "state", "level", "said"),
     [
         ("none", "inactive", OK, "stays on"),

@@ -94,18 +94,16 @@ def test_a_kernel_that_says_nothing_is_believed(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_networks_are_loaded_as_the_daemon_would(
-    holistic_model: InstalledModel, monkeypatch: pytest.MonkeyPatch
+    holistic_model: InstalledModel,
 ) -> None:
-    monkeypatch.setenv("POSEWATCH_MODELS", os.fspath(holistic_model.folder.parent))
-    settings = Settings.model_validate({"work": {"device": "cpu"}})
-    found = machine.graphics(settings)
+    environ = {"POSEWATCH_MODELS": os.fspath(holistic_model.folder.parent)}
+    found = machine.graphics(Settings.model_validate({"work": {"device": "cpu"}}), environ)
     assert (found.provider, found.gpus) == ("CPUExecutionProvider", "")
 
 
-def test_a_model_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("POSEWATCH_MODELS", os.fspath(tmp_path))
+def test_a_model_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
-        machine.graphics(Settings())
+        machine.graphics(Settings(), {"POSEWATCH_MODELS": os.fspath(tmp_path)})
 
 
 @pytest.mark.parametrize(

@@ -100,12 +100,15 @@ def examine(
 ) -> Iterator[Finding]:
     """What `doctor` finds, see `service.doctor`.
 
-    Without any word about what to look at, it is the service's settings.
+    Without any word about what to look at, it is the service: its settings and its environment.
     """
+    environ = dict(os.environ)
     if config_file is None and folder is None and machine.SETTINGS.exists():
         config_file = machine.SETTINGS
+        if (service := machine.unit(machine.SERVICE)) is not None:
+            environ |= service.environment
     clock = SystemClock()
-    return doctor.examine(lambda: config.load(config_file), folder, os.environ, clock, alive)
+    return doctor.examine(lambda: config.load(config_file), folder, environ, clock, alive)
 
 
 def serve(load: Callable[[], config.Settings], folder: str | None) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -278,7 +279,8 @@ class Unit:
 
     Attributes:
         name: of the unit.
-        properties: `LoadState`, `ActiveState`, `SubState`, `Result`, `StatusText`, `NRestarts`.
+        properties: `LoadState`, `ActiveState`, `SubState`, `Result`, `StatusText`, `NRestarts`,
+            `Environment`.
     """
 
     name: str
@@ -293,6 +295,15 @@ class Unit:
     def state(self) -> str:
         """Whether it runs."""
         return self.properties.get("ActiveState", "")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the unit gives its process, beside what every service gets."""
+        try:
+            words = shlex.split(self.properties.get("Environment", ""))
+        except ValueError:  # a quote that is not closed
+            return {}
+        return dict(word.split("=", 1) for word in words if "=" in word)
 
 
 def unit(found: Unit) -> Finding:

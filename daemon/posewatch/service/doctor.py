@@ -42,7 +42,7 @@ def examine(
     Args:
         load: reads the settings, as the daemon would have them.
         given: the folder, or the bucket's address; wins over the settings.
-        environ: of this process.
+        environ: of the daemon.
         clock: the time.
         alive: called now and then while it goes on.
     """
@@ -66,7 +66,7 @@ def examine(
 def this_machine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Look at what work needs beside the folder."""
     try:
-        yield checkup.networks(machine.graphics(settings), settings.work)
+        yield checkup.networks(machine.graphics(settings, environ), settings.work)
     except PosewatchError as refusal:
         yield error("networks", refusal.message, refusal.hint)
     yield checkup.codecs(decoders(checkup.CODECS))
@@ -94,7 +94,7 @@ def folder(
     Args:
         watched: what is to be watched.
         settings: as the daemon would have them.
-        environ: of this process.
+        environ: of the daemon.
         clock: the time.
         alive: called now and then while it goes on.
     """

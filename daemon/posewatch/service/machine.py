@@ -19,11 +19,13 @@ from urllib.request import Request, urlopen
 
 from posewatch.base.clock import SystemClock
 from posewatch.base.metrics import Metrics
-from posewatch.models.cache import ModelCache
+from posewatch.models.cache import ModelCache, default_root
 from posewatch.service.checkup import Clocks, Disk, Graphics, Limits, Unit, Watches
 from posewatch.service.recipes import Opening
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from posewatch.base.clock import Clock
     from posewatch.config import Settings
     from posewatch.storage.s3_place import S3Place
@@ -36,7 +38,7 @@ SETTINGS: Final = Path("/etc/posewatch/posewatch.toml")
 _BOOTED: Final = Path("/run/systemd/system")
 """Is there where systemd runs the machine: sd_booted(3)."""
 
-_PROPERTIES: Final = "LoadState,ActiveState,SubState,Result,StatusText,NRestarts"
+_PROPERTIES: Final = "LoadState,ActiveState,SubState,Result,StatusText,NRestarts,Environment"
 
 _PATIENCE: Final = 5.0
 """Seconds for whoever is asked."""
@@ -47,14 +49,18 @@ _MODES_AND_STATUS: Final = struct.Struct("@I4xqqqqi")
 _UNSYNCHRONISED: Final = 0x40  # STA_UNSYNC
 
 
-def graphics(settings: Settings) -> Graphics:
+def graphics(settings: Settings, environ: Mapping[str, str]) -> Graphics:
     """Load the networks as the daemon would, and see where they run.
+
+    Args:
+        settings: which, and where.
+        environ: of the daemon; says where the models are.
 
     Raises:
         ModelError: the model is not there, or cannot be used as the settings want it.
     """
     with ExitStack() as stack:
-        opening = Opening(settings.recipe, ModelCache())
+        opening = Opening(settings.recipe, ModelCache(default_root(environ)))
         opened = opening.open(settings.work, stack, Metrics(), SystemClock())
         loaded = opened.loaded
         gpus = loaded.software.get("gpu", "")
