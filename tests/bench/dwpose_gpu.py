@@ -43,8 +43,8 @@ ROOT = Path(__file__).parents[2]
 HERE = ROOT / "build" / "bench" / "gpu"
 SITE = HERE / "site"
 PIECE = 47 << 20
-PACKED = ("onnxruntime-gpu", "rtmlib==0.0.16")
-"""Without what they ask for: that comes with posewatch, or is the machine's."""
+PACKED = ("onnxruntime-gpu", "rtmlib==0.0.16", "flatbuffers", "packaging", "tqdm")
+"""Without what else they ask for: that comes with posewatch, or is the machine's."""
 LEFT_OUT = ("libonnxruntime_providers_tensorrt.so", "transformers", "quantization", "tools")
 
 
