@@ -20,7 +20,7 @@ from posewatch.vision.providers import (
     CUDA,
     TENSORRT,
     Device,
-    check_driver,
+    check_gpu,
     check_used,
     engine_folder,
     hint,
@@ -211,7 +211,21 @@ def test_a_driver_that_is_too_old_for_this_cuda_is_told_before_anything_is_tried
     with pytest.raises(ModelError, match=r"speaks CUDA 12\.4, .* needs CUDA 13\. Update"):
         opened(gpu=old)
     assert fake.made == []
-    check_driver(H100)
+    check_gpu(H100)
+
+
+def test_a_gpu_that_this_cuda_has_dropped_is_told_before_anything_is_tried(
+    fake: type[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = Gpu(0, "Tesla V100", (7, 0), (13, 0))
+    with pytest.raises(ModelError, match=r"Tesla V100 \(compute capability 7\.0\) is too old"):
+        opened(gpu=old)
+    assert fake.made == []
+    check_gpu(Gpu(0, "NVIDIA T4", (7, 5), (13, 0)))
+    monkeypatch.setattr(providers_module.ort, "cuda_version", "12.8")
+    check_gpu(old)
+    monkeypatch.setattr(providers_module.ort, "cuda_version", "")
+    check_gpu(old)
 
 
 def test_a_gpu_of_another_architecture_is_told_at_the_start(fake: type[Session]) -> None:

@@ -28,7 +28,7 @@ from posewatch.vision.providers import (
     CPU,
     Device,
     check_build,
-    check_driver,
+    check_gpu,
     check_used,
     hint,
     look_for_libraries,
@@ -118,7 +118,7 @@ class OnnxEngine:
         said = ""
         if self.provider != CPU:
             if gpu is not None:
-                check_driver(gpu)
+                check_gpu(gpu)
             said = look_for_libraries(self.provider)
         for name, path in networks.items():
             session = _open_session(path, asked, threads)

@@ -47,6 +47,9 @@ _LIBRARIES: Mapping[str, str] = MappingProxyType(
     {CUDA: "libonnxruntime_providers_cuda.so", TENSORRT: "libonnxruntime_providers_tensorrt.so"}
 )
 
+_TURING = (13, (7, 5))
+"""The first CUDA that has dropped what came before Turing, and Turing's compute capability."""
+
 _EXTRA = "Install the extra posewatch[gpu] instead of posewatch[cpu], or set device = cpu"
 
 _HINTS = (
@@ -122,21 +125,24 @@ def look_for_libraries(provider: str) -> str:
     return " ".join(said.getvalue().split())
 
 
-def check_driver(gpu: Gpu) -> None:
-    """Compare what the driver speaks with what onnxruntime was built for.
+def check_gpu(gpu: Gpu) -> None:
+    """Compare a GPU and its driver with what onnxruntime was built for.
 
     Raises:
-        ModelError: the driver is too old.
+        ModelError: the driver or the GPU is too old.
     """
-    built = str(getattr(ort, "cuda_version", None) or "")
-    major = built.partition(".")[0]
-    if major.isdigit() and gpu.cuda[0] < int(major):
+    built = str(getattr(ort, "cuda_version", None) or "").partition(".")[0]
+    if not built.isdigit():
+        return
+    older = "install an onnxruntime-gpu for the older CUDA (1.26 is the last for CUDA 12)"
+    if gpu.cuda[0] < int(built):
         speaks = ".".join(map(str, gpu.cuda))
         raise ModelError(
-            f"the driver speaks CUDA {speaks}, this onnxruntime needs CUDA {major}",
-            hint="Update the driver, or install an onnxruntime-gpu for the older CUDA"
-            " (1.26 is the last for CUDA 12)",
+            f"the driver speaks CUDA {speaks}, this onnxruntime needs CUDA {built}",
+            hint=f"Update the driver, or {older}",
         )
+    if int(built) >= _TURING[0] and gpu.capability < _TURING[1]:
+        raise ModelError(f"{gpu} is too old for CUDA {built}", hint=f"Use another GPU, or {older}")
 
 
 def wants_gpu(device: Device) -> bool:
