@@ -48,7 +48,8 @@ def test_who_jumps_away_is_found_in_the_same_frame(every: int | None) -> None:
     frames = [frame((0, 20))] * 3 + [frame((0, 240))] * 3
     found, shown = process(frames, every)
     assert np.isfinite(found.frames).all()
-    assert shown == {"detector": 2, "pose": 7}
+    looked_in_vain = every is not None  # for auto, so much change is a cut
+    assert shown == {"detector": 2, "pose": 6 + looked_in_vain}
     assert (found.boxes[3:, 0, 0] * SIZE[0]).tolist() == pytest.approx([236] * 3, abs=2)
     assert (found.track_ids == 0).all(), "who is alone, as before, is the same one"
 
@@ -109,6 +110,13 @@ class TestAuto:
         _, shown = process(frames, None, people=2)
         assert shown["detector"] / count == pytest.approx(share, rel=0.2)
 
+    def test_a_cut_is_looked_at(self) -> None:
+        """To a body of about the same size at about the same place, on another ground."""
+        other = frame((0, 110, 40, 1.1))
+        other[other[..., 0] == 0] = 60
+        _, shown = process([frame((0, 100))] * 10 + [other] * 10, None)
+        assert shown == {"detector": 2, "pose": 20}
+
     def test_further_people_are_looked_for_once_a_second(self) -> None:
         frames = [frame((0, 20))] * 30 + [frame((0, 20), (1, 200))] * 30
         found, shown = process(frames, None, people=2)
@@ -123,7 +131,8 @@ class TestAuto:
             ({"since": 1.0, "full": False}, True),
             ({"since": 0.5, "crowded": 0.4}, True),
             ({"since": 0.3, "crowded": 0.4}, False),
-            ({"change": math.inf}, False),
+            ({"change": 200.0, "jump": 20.0}, False),
+            ({"jump": 30.0}, True),
             ({"followed": False, "unseen": 0.5}, True),
             ({"followed": False, "unseen": 5.0}, False),
             ({"followed": False, "unseen": 5.0, "since": 1.0}, True),
@@ -133,7 +142,9 @@ class TestAuto:
         ],
     )
     def test_when_the_detector_looks(self, seen: dict[str, float], looks: bool) -> None:  # noqa: FBT001 -- a table
-        calm = Sight(since=0.1, unseen=0.0, followed=True, full=True, crowded=math.inf, change=0.0)
+        calm = Sight(
+            since=0.1, unseen=0.0, followed=True, full=True, crowded=math.inf, change=0.0, jump=0.0
+        )
         assert due(replace(calm, **seen)) is looks
 
 

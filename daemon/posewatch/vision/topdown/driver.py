@@ -127,6 +127,7 @@ class Track:
         self._every = every
         self._number = 0
         self._seen = self._looked = -math.inf
+        self._parts: NDArray[np.float32] | None = None
         self._shown: NDArray[np.float32] | None = None
 
     def process(self, images: NDArray[np.uint8], times: NDArray[np.float64]) -> TopDownResult:
@@ -207,6 +208,7 @@ class Track:
         followed = any(follower.expected is not None for follower in self._followers)
         if self._every is not None:
             return not followed and time - self._seen <= looks.SOUGHT
+        before, self._parts = self._parts, looks.parts(image)
         return looks.due(
             looks.Sight(
                 since=time - self._looked,
@@ -214,7 +216,8 @@ class Track:
                 followed=followed,
                 full=self._tracks.full,
                 crowded=self._tracks.crowded(self._looked) if followed else math.inf,
-                change=0.0 if followed else looks.change(looks.parts(image), self._shown),
+                change=0.0 if self._shown is None else np.abs(self._parts - self._shown).max(),
+                jump=0.0 if before is None else np.abs(self._parts - before).mean(),
             )
         )
 
@@ -229,8 +232,7 @@ class Track:
                 self._seen = time
             else:
                 follower.lose()
-        if self._every is None and not row:
-            self._shown = looks.parts(image)
+        self._shown = self._parts
         return row
 
     def _look_at(self, image: Image, boxes: Mapping[int, Box]) -> _Row:
