@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 CLOCK = ManualClock()
 
 
-def cache_at(root: Path, used: Callable[[int], None] = lambda _used: None) -> InputCache:
-    return InputCache(root, 100, used, CLOCK)
+def cache_at(
+    root: Path, changed: Callable[[int, int], None] = lambda _used, _waiting: None
+) -> InputCache:
+    return InputCache(root, 100, changed, CLOCK)
 
 
 def copies(root: Path) -> list[Path]:
@@ -38,7 +40,7 @@ def go_on() -> None:
 
 def test_a_reservation_is_a_private_folder_that_vanishes(tmp_path: Path) -> None:
     used: list[int] = []
-    cache = cache_at(tmp_path, used.append)
+    cache = cache_at(tmp_path, lambda now, _waiting: used.append(now))
     with cache.reserve("a", 60, go_on) as folder:
         (folder / "copy").write_bytes(b"x")
         assert folder.stat().st_mode & 0o777 == 0o700
@@ -92,7 +94,8 @@ def test_the_second_waits_for_the_first(tmp_path: Path) -> None:
 
 
 def test_waiting_is_given_up_when_the_job_is_cancelled(tmp_path: Path) -> None:
-    cache = cache_at(tmp_path)
+    told: list[tuple[int, int]] = []
+    cache = cache_at(tmp_path, lambda used, waiting: told.append((used, waiting)))
 
     def cancelled() -> None:
         raise KeyboardInterrupt
@@ -104,6 +107,7 @@ def test_waiting_is_given_up_when_the_job_is_cancelled(tmp_path: Path) -> None:
     ):
         pass
     cache.close()
+    assert told == [(60, 0), (60, 1), (60, 0), (0, 0)], "one waited, and does no more"
 
 
 def died(cache: InputCache, what: str, size: int) -> Path:

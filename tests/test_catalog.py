@@ -454,6 +454,26 @@ def test_the_longest_known_goes_first_and_no_more_than_asked_for() -> None:
     assert folder.jobs(limit=0) == []
 
 
+def test_the_longest_waiting_is_unfinished_since_it_was_first_seen_so() -> None:
+    folder = folder_with("a.mp4", "b.mp4")
+    folder.done("a.mp4")
+    folder.scan()
+    assert folder.catalog.oldest_waiting is None, "one is done, the other was seen once"
+    since = folder.now - 10
+    folder.scan()
+    assert folder.catalog.oldest_waiting == since
+    folder.scan({"b.mp4": Held.ELSEWHERE})
+    assert folder.catalog.oldest_waiting is None, "somebody works on it"
+    folder.scan()
+    assert folder.catalog.oldest_waiting == since, "who had it came to nothing"
+    folder.done("b.mp4")
+    folder.videos["a.mp4"] = TWO
+    folder.scan()
+    since = folder.now - 10
+    folder.scan()
+    assert folder.catalog.oldest_waiting == since, "not since the first video of that name"
+
+
 def test_a_video_is_not_handed_out_while_it_is_held() -> None:
     folder = folder_with("a.mp4", "b.mp4", "c.mp4", scans=2)
     folder.catalog.taken("a.mp4")

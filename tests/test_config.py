@@ -50,7 +50,7 @@ def default_of(field: FieldInfo) -> str:
         return f"`{str(value).lower()}`"
     if isinstance(value, tuple):
         return "`[" + ", ".join(f'"{item}"' for item in value) + "]`"
-    if isinstance(value, str):
+    if isinstance(value, str | Path):
         return f'`"{value}"`'
     # Plain numbers, as one would write them; large ones also in words.
     number = f"{value:g}" if isinstance(value, float) else str(value)

@@ -62,7 +62,8 @@ class InputCache:
     Args:
         root: the folder that processes share; made if missing, for this user only.
         limit: bytes that the copies of all of them may take together.
-        changed: called with the bytes that this process uses whenever they change.
+        changed: called with the bytes that this process uses, and with how many of its reservations
+            wait for room, whenever one of the two changes.
         clock: the time.
 
     Raises:
@@ -70,12 +71,13 @@ class InputCache:
     """
 
     def __init__(
-        self, root: Path, limit: int, changed: Callable[[int], None], clock: Clock
+        self, root: Path, limit: int, changed: Callable[[int, int], None], clock: Clock
     ) -> None:
         self.limit = limit
         self._root = root
         self._changed = changed
         self._used = 0
+        self._waiting = 0
         self._closed = False
         self._room = threading.Condition()
         try:
@@ -138,12 +140,25 @@ class InputCache:
 
     def _enter(self, name: str, size: int, cancelled: Callable[[], None]) -> _Copy:
         with self._room:
-            while (copy := self._take(name, size)) is None:
+            if (copy := self._take(name, size)) is None:
+                copy = self._wait(name, size, cancelled)
+            self._used += size
+            self._changed(self._used, self._waiting)
+        return copy
+
+    def _wait(self, name: str, size: int, cancelled: Callable[[], None]) -> _Copy:
+        """The folder for a copy, once there is room."""
+        self._waiting += 1
+        self._changed(self._used, self._waiting)
+        try:
+            while True:
                 cancelled()
                 self._room.wait(LOOK)
-            self._used += size
-            self._changed(self._used)
-        return copy
+                if (copy := self._take(name, size)) is not None:
+                    return copy
+        finally:
+            self._waiting -= 1
+            self._changed(self._used, self._waiting)
 
     def _take(self, name: str, size: int) -> _Copy | None:
         """The folder for a copy, old or new; None where there is no room now."""
@@ -178,7 +193,7 @@ class InputCache:
         os.close(copy.lock)
         with self._room:
             self._used -= size
-            self._changed(self._used)
+            self._changed(self._used, self._waiting)
             self._room.notify_all()
 
 

@@ -12,9 +12,17 @@ import tomllib
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from posewatch.base.errors import SettingsError
 
@@ -255,6 +263,32 @@ class HttpSettings(_Section):
     """Address to listen on. Nothing is asked of callers, so keep it on loopback."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 9477
     """Port to listen on; 0 takes any free one and logs it."""
+    page: Literal["auto", "always", "never"] = "auto"
+    """Whether the status page, which names videos, is shown to whoever asks. `auto`: if `host` is
+    on loopback."""
+
+
+class IdleSettings(_Section):
+    """Stopping the machine when there is nothing to do."""
+
+    action: Literal["none", "command", "poweroff", "ec2-stop", "ec2-terminate"] = "none"
+    """What is done when there has been nothing to do for `minutes`: `command` is run, the machine
+    is switched off, or stopped or terminated by EC2's API."""
+    minutes: Annotated[float, Field(gt=0, le=10_080)] = 15.0
+    """Minutes without anything to do for this machine. What others work on does not count."""
+    grace: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+    """Seconds between the warning and the action, in which a new video calls it off."""
+    command: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Program and arguments; no shell. It is run once, and again only when there was work again,
+    or when it failed."""
+    stay: Annotated[Path, Field(strict=False)] = Path("/run/posewatch/stay")
+    """While this file is there, the machine stays on."""
+
+    @model_validator(mode="after")
+    def _command_is_there(self) -> Self:
+        if self.action == "command" and not self.command:
+            raise ValueError('With action = "command", command should be a program')
+        return self
 
 
 class LogSettings(_Section):
@@ -281,6 +315,7 @@ class Settings(_Section):
     decode: DecodeSettings = DecodeSettings()
     cache: CacheSettings = CacheSettings()
     http: HttpSettings = HttpSettings()
+    idle: IdleSettings = IdleSettings()
     log: LogSettings = LogSettings()
 
     @field_validator(*_SHORT, mode="before")

@@ -31,7 +31,12 @@ def busy_metrics() -> Metrics:
     """Metrics in which every kind of series exists."""
     metrics = Metrics()
     metrics.describe_build(
-        version="0.1", python="3.11", onnxruntime="1.20", provider="CPUExecutionProvider"
+        version="0.1",
+        python="3.11",
+        onnxruntime="1.20",
+        recipe="mediapipe",
+        device="auto",
+        provider="CPUExecutionProvider",
     )
     metrics.frames["mediapipe"].inc(64)
     metrics.inference_duration["face"].observe(0.1)
@@ -49,8 +54,8 @@ def test_what_is_counted_is_shown() -> None:
     assert shown["posewatch_stage_duration_seconds_sum", decode] == 12.5
     assert shown["posewatch_stage_duration_seconds_bucket", decode | {("le", "10.0")}] == 0
     assert shown["posewatch_stage_duration_seconds_bucket", decode | {("le", "30.0")}] == 1
-    build = {"version": "0.1", "python": "3.11", "onnxruntime": "1.20"}
-    build["provider"] = "CPUExecutionProvider"
+    build = {"version": "0.1", "python": "3.11", "onnxruntime": "1.20", "recipe": "mediapipe"}
+    build |= {"device": "auto", "provider": "CPUExecutionProvider"}
     assert shown["posewatch_build_info", frozenset(build.items())] == 1
 
 

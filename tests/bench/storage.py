@@ -419,7 +419,7 @@ def one_job(server: Server) -> tuple[list[Row], list[str]]:
     job = Job(VIDEO, Version(len(data), tag), Why.NEW, key, None, clock.monotonic(), None)
     heart, decoders = Heart(clock, metrics), Decoders(ToyDecoder, 1)  # type: ignore[arg-type]
     with tempfile.TemporaryDirectory() as folder:
-        cache = InputCache(Path(folder), 1 << 30, lambda _used: None, clock)
+        cache = InputCache(Path(folder), 1 << 30, lambda _used, _waiting: None, clock)
         runner = Runner(
             storage=storage,
             folder=bucket,

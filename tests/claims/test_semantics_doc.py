@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-import re
-from pathlib import Path
-
 import pytest
 
-TESTS = Path(__file__).parents[1]
-DOC = TESTS.parent / "docs" / "semantics.md"
+import shown_by
 
-SHOWN_BY = {
+SHOWN_BY: shown_by.ShownBy = {
     "C1": ["claims/test_record.py::test_the_names_of_locks"],
     "C2": [
         "claims/test_race.py::test_of_sixteen_processes_one_wins_each_input",
@@ -246,15 +241,9 @@ SHOWN_BY = {
 
 
 def test_every_sentence_is_shown_by_tests_and_every_test_shows_a_sentence() -> None:
-    named = re.findall(r"^\* \*\*([A-Z]\d+)\*\* ", DOC.read_text(), re.MULTILINE)
-    assert len(named) == len(set(named))
-    assert set(named) == SHOWN_BY.keys()
-    assert all(SHOWN_BY.values())
+    shown_by.check("semantics.md", SHOWN_BY)
 
 
-@pytest.mark.parametrize("path", sorted({t.split("::")[0] for ts in SHOWN_BY.values() for t in ts}))
+@pytest.mark.parametrize("path", shown_by.paths(SHOWN_BY))
 def test_the_tests_exist(path: str) -> None:
-    tree = ast.parse((TESTS / path).read_text())
-    there = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    named = [test.split("::") for tests in SHOWN_BY.values() for test in tests]
-    assert {name for file, name in named if file == path} <= there
+    shown_by.check_there(path, SHOWN_BY)

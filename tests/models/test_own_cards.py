@@ -91,7 +91,7 @@ def test_networks_of_the_families_are_run_by_a_card_alone(
     track = top_down(model.card, engine, Rule.FIRST, 1).start(160, 120)
     images = np.random.default_rng(0).integers(0, 256, (3, 120, 160, 3), np.uint8)
     result = track.process(images, np.arange(3.0))
-    assert result.frames.shape == (3, keypoints, 2)
+    assert result.frames.shape == (3, 1, keypoints, 2)
     assert np.isfinite(result.box_scores).any(), "somebody was found"
     seen = np.isfinite(result.confidences)
     assert (result.confidences[seen] > 0).all()

@@ -80,6 +80,10 @@ def test_a_video_that_crashes_its_decoder_again_and_again_has_failed(
         assert_whole(video, 10)
     assert (daemon.pid, daemon.runs) == (pid, True)
     assert daemon.metric("posewatch_decoder_restarts_total") == 3
+    runs = daemon.metric("posewatch_inference_duration_seconds_count", network="pose_detection")
+    assert runs >= sum(10 for _ in good), "each frame was looked at"
+    running = {"recipe": "mediapipe", "device": "cpu", "provider": "CPUExecutionProvider"}
+    assert daemon.metric("posewatch_build_info", **running) == 1
     until(lambda: not leftovers(folder), lambda: f"leftovers go: {leftovers(folder)}")
     assert digests(folder) == before
     assert daemon.stop() == 0

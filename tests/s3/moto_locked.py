@@ -1,12 +1,13 @@
 """moto's S3 server with one lock around every request that changes something.
 
 moto judges the condition of a write, and then writes, with nothing in between that would keep two
-threads apart. Run as `python moto_locked.py`; prints its port.
+threads apart. Run as `python moto_locked.py [PORT]`; prints its port.
 """
 
 from __future__ import annotations
 
 import io
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,8 @@ class Quiet(WSGIRequestHandler):
 
 def main() -> None:
     app = Locked(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    port = int(sys.argv[1]) if sys.argv[1:] else 0
+    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=Quiet)
     print(server.port, flush=True)  # noqa: T201 -- for who started it
     server.serve_forever()
 

@@ -12,9 +12,11 @@ from posewatch.config import Settings
 from posewatch.formats import names, receipt
 from posewatch.formats.receipt import InputRecord, Receipt, RecipeRecord, ResultRecord
 from posewatch.service.daemon import Daemon, Parts
-from posewatch.service.inbox import Hint, Inbox
+from posewatch.service.idler import Idler
+from posewatch.service.inbox import Ask, Hint, Inbox
 from posewatch.service.notify import SilentNotifier
 from posewatch.service.progress import Progress
+from posewatch.service.window import Window
 from posewatch.stages.recipe import RecipeId
 from posewatch.storage.faulty import FaultyStorage, Operation
 from posewatch.storage.memory import MemoryStorage
@@ -25,10 +27,13 @@ from posewatch.worker.publish import Standing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from posewatch.base.errors import StorageError
+    from posewatch.base.errors import PosewatchError, StorageError
     from posewatch.catalog import Job
+    from posewatch.claims.record import LockRecord
+    from posewatch.config import IdleSettings
     from posewatch.service.inbox import Message
     from posewatch.service.overview import Overview
+    from posewatch.stages.recipe import Glimpse
     from posewatch.stages.recipe import Progress as Frames
     from posewatch.worker.cancel import Stop
 
@@ -70,10 +75,20 @@ class HeartDouble:
 
     def __init__(self) -> None:
         self.running: dict[str, Frames | None] = {}
+        self.records: dict[str, LockRecord] = {}
+        self.seen: tuple[str, Glimpse] | None = None
 
     def progress(self) -> dict[str, Frames | None]:
         """See `Heart`."""
         return self.running
+
+    def held(self) -> dict[str, LockRecord]:
+        """See `Heart`."""
+        return self.records
+
+    def glimpse(self) -> tuple[str, Glimpse] | None:
+        """See `Heart`."""
+        return self.seen
 
 
 class WorkshopDouble:
@@ -160,12 +175,15 @@ class House:
         self.settings = Settings.model_validate(
             {"work": {"videos_in_flight": 2, "prefetch": 1}} | settings
         )
+        self.acts_done: list[str] = []
+        self.act_fails: PosewatchError | None = None
         self.requests: list[float] = []
         self.on_request: Callable[[], None] = lambda: None
         self.reloaded: Callable[[Settings], tuple[Settings, RunnerDouble]] | None = None
         self.shown: list[Overview] = []
         self.on_show: Callable[[], None] = lambda: None
         self.progress = Progress(self.clock, PATIENCE)
+        self.window = Window(self.clock, lambda: self.inbox.put(Ask.LOOK))
         self.reader = FolderReader(self.storage, self.settings.watch.suffixes, self.clock)
         self.daemon = Daemon(
             Parts(
@@ -182,6 +200,8 @@ class House:
                 show=self._show,
                 share=Share.parse(share),
                 scans_cost=scans_cost,
+                window=self.window,
+                idler=Idler(self.clock, self.metrics, self._act, self.inbox.put),
             ),
             self.settings,
             RunnerDouble(),  # type: ignore[arg-type]
@@ -193,6 +213,11 @@ class House:
         act = self.acts.get((operation.name, operation.target))
         if act is not None and not operation.after:
             act()
+
+    def _act(self, settings: IdleSettings) -> None:
+        self.acts_done.append(settings.action)
+        if self.act_fails is not None:
+            raise self.act_fails
 
     def _requested(self) -> None:
         self.requests.append(self.clock.monotonic())

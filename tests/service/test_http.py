@@ -11,7 +11,7 @@ import pytest
 
 from posewatch.base.errors import SettingsError
 from posewatch.service.http import HttpServer, Limits, is_local
-from posewatch.service.pages import Answer
+from posewatch.service.pages import Answer, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 PATIENT = 10.0  # seconds that a test waits for what must happen
 
 
-def echo(path: str) -> Answer:
-    return Answer.text(HTTPStatus.OK, path)
+def echo(request: Request) -> Answer:
+    return Answer.text(HTTPStatus.OK, request.path)
 
 
 @pytest.fixture
@@ -69,6 +69,7 @@ def test_a_page_is_served_with_careful_headers(server: HttpServer) -> None:
     assert headers["Cache-Control"] == "no-store"
     assert headers["Connection"] == "close"
     assert headers["Server"] == "posewatch"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert "Access-Control-Allow-Origin" not in headers
 
 
@@ -151,6 +152,39 @@ def test_dns_rebinding_is_refused(server: HttpServer) -> None:
     assert b"secret" not in answer.partition(b"\r\n\r\n")[2]
 
 
+def test_a_page_has_a_policy_of_its_own() -> None:
+    def answer(request: Request) -> Answer:
+        return Answer(HTTPStatus.OK, request.accept, b"", "script-src 'sha256-x'")
+
+    server = HttpServer(answer, port=0)
+    try:
+        request = b"GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\nAccept: */*\r\n\r\n"
+        lines = raw(server, request).split(b"\r\n")
+    finally:
+        server.close()
+    policies = [line for line in lines if line.startswith(b"Content-Security-Policy:")]
+    assert policies == [b"Content-Security-Policy: script-src 'sha256-x'"]
+    assert b"Content-Type: text/html,*/*" in lines
+
+
+@pytest.mark.parametrize(("host", "loopback"), [("127.0.0.1", True), ("0.0.0.0", False)])  # noqa: S104 -- that is the test
+def test_pages_are_told_who_can_ask(host: str, *, loopback: bool) -> None:
+    asked: list[Request] = []
+
+    def answer(request: Request) -> Answer:
+        asked.append(request)
+        return echo(request)
+
+    server = HttpServer(answer, host=host, port=0)
+    try:
+        with socket.create_connection(("127.0.0.1", server.address[1]), PATIENT) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            read_all(client)
+    finally:
+        server.close()
+    assert asked == [Request("/", "*/*", loopback=loopback)]
+
+
 def test_whoever_binds_it_to_the_network_may_use_any_name() -> None:
     server = HttpServer(echo, host="0.0.0.0", port=0)  # noqa: S104 -- that is the test
     try:
@@ -199,11 +233,11 @@ def test_a_closed_port_can_be_used_again_at_once(server: HttpServer) -> None:
 def test_a_hanging_page_delays_nobody_else_and_not_the_end() -> None:
     entered, leave = threading.Event(), threading.Event()
 
-    def answer(path: str) -> Answer:
-        if path == "/hang":
+    def answer(request: Request) -> Answer:
+        if request.path == "/hang":
             entered.set()
             leave.wait(PATIENT)
-        return echo(path)
+        return echo(request)
 
     server = HttpServer(answer, port=0)
     client = socket.create_connection(server.address, PATIENT)
@@ -247,8 +281,8 @@ def test_a_client_that_trickles_is_cut_off() -> None:
 
 
 def test_a_client_that_does_not_read_is_cut_off() -> None:
-    def answer(path: str) -> Answer:
-        return Answer.text(HTTPStatus.OK, path * 20_000_000)
+    def answer(request: Request) -> Answer:
+        return Answer.text(HTTPStatus.OK, request.path * 20_000_000)
 
     server = HttpServer(answer, port=0, limits=Limits(write_seconds=0.2))
     try:
@@ -285,10 +319,10 @@ def test_no_more_clients_than_allowed() -> None:
 
 
 def test_a_bug_is_logged_and_the_server_lives_on(caplog: pytest.LogCaptureFixture) -> None:
-    def answer(path: str) -> Answer:
-        if path == "/bug":
+    def answer(request: Request) -> Answer:
+        if request.path == "/bug":
             raise RuntimeError("bug")
-        return echo(path)
+        return echo(request)
 
     server = HttpServer(answer, port=0)
     try:

@@ -1,42 +1,48 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import pytest
 
 from posewatch.base.clock import ManualClock
 from posewatch.base.metrics import CONTENT_TYPE, Metrics
-from posewatch.service.pages import PATHS, Check, Pages, Readiness
+from posewatch.service.board import Board
+from posewatch.service.pages import Answer, Check, Pages, Readiness, Request
 from posewatch.service.progress import Progress
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 NOT_READY = Readiness(
     (Check("folder", ok=True), Check("storage", ok=False, detail="no space left"))
 )
 
 
+class BoardDouble(Board):
+    """Says which of its pages was asked for."""
+
+    def __init__(self) -> None:
+        for name in ("page", "text", "live", "status", "picture"):
+            setattr(self, name, lambda name=name: Answer.text(HTTPStatus.OK, f"board: {name}"))
+
+
 class World:
     """What the pages look at."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown: Literal["auto", "always", "never"] = "auto") -> None:
         self.clock = ManualClock(wall=1_700_000_000)
         self.progress = Progress(self.clock, patience=30)
         self.metrics = Metrics()
         self.readiness = Readiness((Check("folder", ok=True),))
-        self.facts: Mapping[str, str] = {"version": "0.1"}
         self.pages = Pages(
             self.metrics,
             self.clock,
             self.progress.health,
             lambda: self.readiness,
-            lambda: self.facts,
+            BoardDouble(),
+            shown=shown,
         )
 
-    def get(self, path: str) -> tuple[int, str]:
-        answer = self.pages.answer(path)
+    def get(self, path: str, accept: str = "*/*", *, loopback: bool = True) -> tuple[int, str]:
+        answer = self.pages.answer(Request(path, accept, loopback))
         return answer.status, answer.body.decode()
 
 
@@ -68,7 +74,7 @@ def test_a_check_without_a_reason_says_at_least_that() -> None:
 def test_metrics_know_the_readiness_and_the_progress_of_this_moment() -> None:
     world = World()
     world.clock.advance(12)
-    answer = world.pages.answer("/metrics")
+    answer = world.pages.answer(Request("/metrics"))
     assert answer.content_type == CONTENT_TYPE
     assert b"\nposewatch_ready 1.0\n" in answer.body
     assert b"\nposewatch_loop_last_progress_timestamp_seconds 1.7e+09\n" in answer.body
@@ -76,18 +82,44 @@ def test_metrics_know_the_readiness_and_the_progress_of_this_moment() -> None:
     assert "\nposewatch_ready 0.0\n" in world.get("/metrics")[1]
 
 
-def test_the_overview_links_all_pages_and_escapes_everything() -> None:
-    world = World()
-    world.facts = {"<b>folder": "/in&box/<script>\n\x1b\udcff"}
-    world.readiness = Readiness((Check("storage", ok=False, detail="<i>full"),))
-    status, body = world.get("/")
-    assert status == HTTPStatus.OK
-    assert all(f'<a href="{path}">' in body for path in PATHS)
-    assert r"/in&amp;box/&lt;script&gt;\n\x1b\udcff" in body
-    assert "&lt;i&gt;full" in body
-    assert "<b>" not in body
-    assert "<script>" not in body
-    assert "<i>" not in body
+@pytest.mark.parametrize(
+    ("path", "accept", "page"),
+    [
+        ("/", "*/*", "text"),
+        ("/", "application/json", "text"),
+        ("/", "text/html,application/xhtml+xml,*/*;q=0.8", "page"),
+        ("/live.json", "*/*", "live"),
+        ("/status.json", "*/*", "status"),
+        ("/picture.png", "*/*", "picture"),
+    ],
+)
+def test_the_board_is_for_browsers_terminals_and_programs(
+    path: str, accept: str, page: str
+) -> None:
+    assert World().get(path, accept) == (200, f"board: {page}\n")
+
+
+@pytest.mark.parametrize("path", ["/live.json", "/status.json", "/picture.png"])
+@pytest.mark.parametrize(
+    ("shown", "loopback", "there"),
+    [
+        ("auto", True, True),
+        ("auto", False, False),
+        ("always", False, True),
+        ("never", True, False),
+    ],
+)
+def test_the_board_is_for_this_machine_unless_somebody_says_otherwise(
+    path: str, shown: Literal["auto", "always", "never"], *, loopback: bool, there: bool
+) -> None:
+    world = World(shown)
+    status, _ = world.get(path, loopback=loopback)
+    assert status == (HTTPStatus.OK if there else HTTPStatus.NOT_FOUND)
+    _, told = world.get("/", "text/html", loopback=loopback)
+    assert ("board" in told) == there
+    assert ("http.page" in told) != there
+    for other in ("/metrics", "/healthz", "/readyz"):
+        assert world.get(other, loopback=loopback)[0] == HTTPStatus.OK
 
 
 def test_what_is_told_stays_on_its_line() -> None:
@@ -103,7 +135,7 @@ def test_there_is_nothing_else(path: str) -> None:
     assert "/metrics" in body
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/readyz"])
+@pytest.mark.parametrize("path", ["/metrics", "/readyz"])
 def test_a_check_that_breaks_is_told_and_logged(
     path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -112,9 +144,9 @@ def test_a_check_that_breaks_is_told_and_logged(
     def broken() -> Readiness:
         raise RuntimeError("bug")
 
-    pages = Pages(world.metrics, world.clock, world.progress.health, broken, dict)
-    answer = pages.answer(path)
+    pages = Pages(world.metrics, world.clock, world.progress.health, broken, BoardDouble())
+    answer = pages.answer(Request(path))
     assert answer.status == HTTPStatus.INTERNAL_SERVER_ERROR
     assert b"bug" not in answer.body
     assert "bug" in caplog.text
-    assert pages.answer("/healthz").status == HTTPStatus.OK
+    assert pages.answer(Request("/healthz")).status == HTTPStatus.OK

@@ -1,4 +1,4 @@
-"""A real systemd to try the unit on: a Debian in a throw-away container with posewatch installed.
+"""A real systemd to try the package on: built in one fresh Debian, it is put into another.
 
 It needs root, mmdebstrap, util-linux and a package index; PID 1 of this machine may be anything.
 Everything lies in build/systemd; mounts are in a namespace that ends with the container, which has
@@ -8,6 +8,7 @@ nothing is installed on this machine.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -16,6 +17,10 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "packaging"))
@@ -23,12 +28,16 @@ sys.path.insert(0, str(ROOT / "packaging"))
 from package_index import PYPI, default_sources  # noqa: E402 -- found by the line above
 
 TOP = ROOT / "build" / "systemd"
-PACKAGES = "systemd,systemd-container,dbus,procps,python3,python3-venv,python3-systemd"
+# What the package needs at work and at being built, what the tests need, and what boots.
+PACKAGES = (
+    "python3,python3-systemd,make,python3-venv,s3fs,lintian,systemd,systemd-container,dbus,procps"
+)
 BOOT_SECONDS = 60.0
 
-MODELS = "/var/lib/posewatch/models"
-VENV = "/opt/posewatch"
+PACKAGE = "/root/posewatch.deb"
+UPGRADE = "/root/posewatch-upgrade.deb"
 VIDEOS = "/var/lib/test-videos"
+STORE = "/opt/store"
 
 # A mount namespace: nspawn wants /run to be a tmpfs, and the overlay vanishes with it. A cgroup:
 # nspawn makes "payload" and "supervisor" in the one that it is started in.
@@ -71,80 +80,109 @@ class ContainerError(Exception):
     """The container could not be made or started."""
 
 
-def install(suite: str) -> Path:
-    """Make the installed system, as the comments in the unit tell a person to; return its root.
+def build(suite: str) -> Path:
+    """Build the package of the working tree in a Debian that has only what this needs.
 
-    The first time takes some minutes; later ones only install posewatch anew. It is HEAD that is
-    installed; the unit and its settings are those of the working tree.
+    The first time takes some minutes; without changes in the tree, nothing is done.
 
     Args:
-        suite: the Debian, such as bookworm.
+        suite: the Debian or Ubuntu, such as bookworm.
     """
+    base = _base(suite, "build")
+    names = _output("git", "-C", ROOT, "ls-files", "-z", "-c", "-o", "--exclude-standard")
+    listed = TOP / "files"
+    listed.write_text("".join(f"{n}\0" for n in names.split("\0") if (ROOT / n).is_file()))
+    source, archive = base / "root" / "posewatch", TOP / "posewatch.tar"
+    options = ("--null", f"--files-from={listed}", "--sort=name", "--mtime=2000-01-01")
+    _run("tar", "-C", ROOT, "-cf", archive, *options)
+    digest, stamp = hashlib.sha256(archive.read_bytes()).hexdigest(), base / "root" / "built"
+    if not stamp.exists() or stamp.read_text(encoding="ascii") != digest:
+        _say("building the package")
+        source.mkdir(exist_ok=True)
+        for old in source.iterdir():
+            if old.name != ".venv":
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+        _run("tar", "-C", source, "-xf", archive)
+        _inside(base, "make", "-C", "/root/posewatch", "deb")
+        stamp.write_text(digest, encoding="ascii")
+    (package,) = source.glob("dist/posewatch_*.deb")
+    return package
+
+
+def prepare(suite: str) -> Path:
+    """Make the Debian that the package is installed in; return its root."""
+    base, maker = _base(suite, "run"), _base(suite, "build")
+    python = "/root/posewatch/.venv/bin/python"
+    ready = base / "etc" / "posewatch-base-is-ready"
+    if not ready.exists():
+        _say("making what the tests need")
+        _inside(maker, "mkdir", "-p", VIDEOS)
+        _inside(maker, python, "-c", MAKE_VIDEOS, VIDEOS)
+        shutil.copytree(maker / VIDEOS[1:], base / VIDEOS[1:])
+        pins = shutil.copy(ROOT / "packaging" / "constraints.txt", base / "root")
+        _inside(base, "python3", "-m", "venv", STORE)
+        moto = ("moto", "flask", "flask-cors")
+        pip = (f"{STORE}/bin/pip", "install", "--quiet", "-c", f"/root/{Path(pins).name}")
+        _inside(base, *pip, *moto)
+        ready.touch()
+    shutil.copy(ROOT / "tests" / "s3" / "moto_locked.py", base / STORE[1:])
+    return base
+
+
+def upgrade_of(package: Path) -> Path:
+    """Make a later version of a package: other settings come with it, and one more file."""
+    tree = TOP / "upgrade"
+    made = tree.with_suffix(".deb")
+    if made.exists() and made.stat().st_mtime > package.stat().st_mtime:
+        return made
+    shutil.rmtree(tree, ignore_errors=True)
+    _run("dpkg-deb", "--raw-extract", package, tree)
+    control = tree / "DEBIAN" / "control"
+    control.write_text(control.read_text().replace("~", "+later~", 1), encoding="utf-8")
+    with (tree / "etc/posewatch/posewatch.toml").open("a") as settings:
+        settings.write("\n# A later version tells more.\n")
+    (tree / "opt/posewatch/later").touch()
+    _run("dpkg-deb", "--root-owner-group", "-Zzstd", "-z1", "--build", tree, made)
+    shutil.rmtree(tree)
+    return made
+
+
+def _base(suite: str, purpose: str) -> Path:
+    """A fresh system, made from the packages of its distribution."""
     TOP.mkdir(parents=True, exist_ok=True)
-    base, image = TOP / suite, TOP / f"{suite}.tar"
+    base, image = TOP / f"{suite}-{purpose}", TOP / f"{suite}.tar"
     if not image.exists():
-        _say(f"making a Debian {suite}")
+        _say(f"making a fresh {suite}")
         mirror = "http://deb.debian.org/debian"
         made = image.with_suffix(".new.tar")
         _run("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", suite, made, mirror)
         made.rename(image)
-    ready = base / "etc" / "posewatch-base-is-ready"
-    if not ready.exists():
-        shutil.rmtree(base, ignore_errors=True)
-        base.mkdir()
-        _run("tar", "-C", base, "-xf", image)
-        _inside(base, "python3", "-m", "venv", "--system-site-packages", VENV)
-    _say("installing posewatch")
-    source = base / "root" / "posewatch"
-    shutil.rmtree(source, ignore_errors=True)
-    source.mkdir()
-    archive = TOP / "posewatch.tar"
-    _run("git", "-C", ROOT, "archive", "--output", archive, "HEAD")
-    _run("tar", "-C", source, "-xf", archive)
-    pip = (
-        f"{VENV}/bin/pip",
-        "install",
-        "--quiet",
-        "-c",
-        "/root/posewatch/packaging/constraints.txt",
-    )
-    if not ready.exists():
-        _inside(base, *pip, "/root/posewatch[cpu]")
-    _inside(base, *pip, "--force-reinstall", "--no-deps", "/root/posewatch")
-    _inside(
-        base,
-        *("env", f"POSEWATCH_MODELS={MODELS}"),
-        *(f"{VENV}/bin/posewatch", "models", "pull", "mediapipe-holistic"),
-    )
-    if not ready.exists():
-        (base / VIDEOS[1:]).mkdir(parents=True)
-        _inside(base, f"{VENV}/bin/python", "-c", MAKE_VIDEOS, VIDEOS)
-        user = ("--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent")
-        _inside(base, "useradd", *user, "--shell", "/usr/sbin/nologin", "posewatch")
-        ready.touch()
-    owner = ("-o", "posewatch", "-g", "posewatch")
-    _inside(base, "install", "-d", *owner, "-m", "2775", "/srv/posewatch")
-    for name, folder in (
-        ("posewatch.toml", "etc/posewatch"),
-        ("posewatch.service", "etc/systemd/system"),
-    ):
-        (base / folder).mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / "systemd" / name, base / folder)
+    if not base.exists():
+        fresh = base.with_suffix(".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir()
+        _run("tar", "-C", fresh, "-xf", image)
+        fresh.rename(base)
     return base
 
 
 class Container:
-    """The installed system, booted; what changes in it is thrown away.
+    """A system, booted; what changes in it is thrown away.
 
     Args:
-        base: from `install`.
+        base: from `prepare`.
+        files: put into it, by the path that they get.
     """
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, files: Mapping[str, Path]) -> None:
         self.run_folder = TOP / "run"
         shutil.rmtree(self.run_folder, ignore_errors=True)
         for name in ("upper", "work", "merged"):
             (self.run_folder / name).mkdir(parents=True)
+        for path, source in files.items():
+            inside = self.run_folder / "upper" / path[1:]
+            inside.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, inside)
         self.name = f"posewatch-test-{os.getpid()}"
         self.console = self.run_folder / "console.log"
         nspawn, environment = _nspawn(base)
@@ -154,6 +192,7 @@ class Container:
                     *("unshare", "--mount", "--propagation", "private", "bash", "-c", START),
                     *("bash", self.name, base, self.run_folder, *nspawn),
                     *("--directory", self.run_folder / "merged", "--boot", "--private-network"),
+                    "--bind=/dev/fuse",
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
@@ -247,6 +286,10 @@ def _inside(base: Path, *command: str) -> None:
         *command,
         environment=environment,
     )
+
+
+def _output(*command: str | Path) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 -- called with what stands here
 
 
 def _run(*command: str | Path, environment: dict[str, str] | None = None) -> None:

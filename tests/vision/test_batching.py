@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posewatch.base.clock import ManualClock
 from posewatch.base.errors import ModelError
-from posewatch.vision.batching import BatchingEngine, EngineClosedError, SpreadEngine
+from posewatch.vision.batching import BatchingEngine, EngineClosedError, SpreadEngine, TimedEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -163,6 +164,20 @@ def test_an_engine_nobody_asked_can_be_closed() -> None:
 def test_batches_of_nothing_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         BatchingEngine(Sums(), max_batch=0)
+
+
+def test_each_call_is_told_with_the_crops_and_the_time_that_it_took() -> None:
+    told: list[tuple[str, int, float]] = []
+    clock = ManualClock()
+
+    class Slow(Sums):
+        def infer(self, network: str, batch: np.ndarray) -> tuple[np.ndarray, ...]:
+            clock.advance(1.5)
+            return super().infer(network, batch)
+
+    engine = TimedEngine(Slow(open_gate=True), lambda *call: told.append(call), clock)
+    engine.infer("sums", images(1, 2, 3))
+    assert told == [("sums", 3, 1.5)]
 
 
 def test_requests_go_where_the_least_is_to_do() -> None:

@@ -26,6 +26,7 @@ from posewatch.vision.providers import (
     hint,
     look_for_libraries,
     providers,
+    wants_gpu,
 )
 
 if TYPE_CHECKING:
@@ -142,6 +143,23 @@ def test_each_network_is_tried_alone_and_in_a_batch_before_any_work(
     assert session.shapes == [(1, 4, 6, 3), (8, 4, 6, 3)]
     assert engine.infer("detector", np.zeros((9, 4, 6, 3), np.uint8))[0].shape == (9, 5)
     assert session.shapes[2:] == [(8, 4, 6, 3), (1, 4, 6, 3)]
+
+
+@pytest.mark.parametrize(
+    ("device", "known", "wanted"),
+    [
+        (Device.CPU, [CUDA, CPU], False),
+        (Device.CUDA, [CPU], True),
+        (Device.TENSORRT, [CPU], True),
+        (Device.AUTO, [CPU], False),
+        (Device.AUTO, [CUDA, CPU], True),
+    ],
+)
+def test_a_gpu_is_wanted_where_the_runtime_is_one_for_gpus(
+    monkeypatch: pytest.MonkeyPatch, device: Device, known: list[str], *, wanted: bool
+) -> None:
+    monkeypatch.setattr(providers_module.ort, "get_available_providers", lambda: known)
+    assert wants_gpu(device) == wanted
 
 
 def test_what_is_not_in_this_onnxruntime_is_an_error(

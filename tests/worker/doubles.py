@@ -155,7 +155,7 @@ class Scene:
         self.recipe = ToyRecipe()
         self.ttl = ttl
         self.claims = self.claims_of("here")
-        self.cache = InputCache(tmp_path / "cache", limit, lambda _used: None, self.clock)
+        self.cache = InputCache(tmp_path / "cache", limit, lambda _used, _waiting: None, self.clock)
         self.decoders = Decoders(ToyDecoder, 1)  # type: ignore[arg-type]
         self.troubles: list[StorageError | None] = []
         self.cancellation = Cancellation()

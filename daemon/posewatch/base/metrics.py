@@ -171,15 +171,26 @@ class Metrics:
 
     build_info = info(
         "posewatch_build_info",
-        ("version", "python", "onnxruntime", "provider"),
-        "What is running: always 1.",
+        ("version", "python", "onnxruntime", "recipe", "device", "provider"),
+        "What is running: always 1. `device` is the setting, `provider` what is in use.",
     )
+    gpu_wanted = gauge(
+        "posewatch_gpu_wanted",
+        "1",
+        "1 where a GPU is asked for, or could be used by the onnxruntime that is installed.",
+    )
+    gpus_used = gauge("posewatch_gpus_used", "GPUs", "GPUs that the networks run on; 0 on a CPU.")
 
     videos = gauges(
         "posewatch_videos",
         "videos",
         ("state", VideoState),
         "Videos in the folder by state, as the last scan saw them.",
+    )
+    oldest_waiting = gauge(
+        "posewatch_oldest_waiting_seconds",
+        "seconds",
+        "How long the last scan's longest waiting video has been unfinished; 0 where none waits.",
     )
     videos_in_flight = gauge(
         "posewatch_videos_in_flight", "videos", "Videos that this daemon is working on now."
@@ -279,6 +290,11 @@ class Metrics:
     cache_limit_bytes = gauge(
         "posewatch_cache_limit_bytes", "bytes", "Size that the local copies may reach."
     )
+    cache_waiting = gauge(
+        "posewatch_cache_waiting_videos",
+        "videos",
+        "Claimed videos that wait until there is room for their local copy.",
+    )
     fetched_bytes = counter(
         "posewatch_fetched_bytes_total", "bytes", "Bytes of inputs copied from the folder."
     )
@@ -308,6 +324,11 @@ class Metrics:
     ready = gauge(
         "posewatch_ready", "1", "1 when /readyz says that videos can be worked on, else 0."
     )
+    idle_seconds = gauge(
+        "posewatch_idle_seconds",
+        "seconds",
+        "Time without anything to do for this machine, if [idle] says to stop it then; else 0.",
+    )
     loop_last_progress = gauge(
         "posewatch_loop_last_progress_timestamp_seconds",
         "seconds",
@@ -325,16 +346,37 @@ class Metrics:
         """What the rows built, by name; for the rows themselves."""
         return self._built
 
-    def describe_build(self, *, version: str, python: str, onnxruntime: str, provider: str) -> None:
-        """Say what is running: the versions, and the execution provider that is in use."""
+    def describe_build(
+        self,
+        *,
+        version: str,
+        python: str,
+        onnxruntime: str,
+        recipe: str,
+        device: str,
+        provider: str,
+    ) -> None:
+        """Say what is running.
+
+        Args:
+            version: of posewatch.
+            python: its version.
+            onnxruntime: its version.
+            recipe: what is made of videos.
+            device: what the settings ask for.
+            provider: onnxruntime's name for what runs the networks.
+        """
         self.build_info.info(
             {
                 "version": version,
                 "python": python,
                 "onnxruntime": onnxruntime,
+                "recipe": recipe,
+                "device": device,
                 "provider": provider,
             }
         )
+        self.frames[recipe]  # there from the start, like the series of closed vocabularies
 
     def expose(self) -> bytes:
         """All of it in Prometheus' text format; its type is `CONTENT_TYPE`."""

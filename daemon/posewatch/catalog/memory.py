@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -13,6 +14,8 @@ from posewatch.catalog import records
 from posewatch.catalog.listing import version_of
 from posewatch.catalog.records import Video
 from posewatch.catalog.verdict import (
+    FINISHED,
+    OPEN,
     Held,
     ReceiptFacts,
     Rules,
@@ -31,8 +34,6 @@ if TYPE_CHECKING:
 
     from posewatch.catalog.listing import Listing
     from posewatch.catalog.packed import Packed
-
-FINISHED = frozenset({State.DONE, State.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,13 @@ class Catalog:
     _own: dict[str, float] = field(default_factory=dict)  # what of that we wrote, and when
     _rivals: dict[str, list[str]] = field(default_factory=dict)  # inputs that share a stem
     _held: dict[str, Held] = field(default_factory=dict)
-    _counts: Counter[State] = field(default_factory=Counter)  # of the videos' states
+    _counts: Counter[tuple[State, bool]] = field(default_factory=Counter)  # and whether mine
     _later: Iterator[str] = field(default_factory=lambda: iter(()))  # that wait since the scan
     _ready: dict[str, None] = field(default_factory=dict)  # those of them that were looked at
     _after: dict[str, None] = field(default_factory=dict)  # that may wait since then
     _closing: set[str] = field(default_factory=set)  # closed, and not handed out since
     _scans: int = 0
+    _oldest_waiting: float | None = None
 
     # What comes in from a scan
 
@@ -147,21 +149,29 @@ class Catalog:
 
     def _remember(self, key: str, video: Video) -> None:
         self._videos[key] = video
-        self._counts[video.state] += 1
+        self._counts[video.state, video.mine] += 1
 
     def _forget(self, key: str, video: Video) -> None:
         del self._videos[key]
-        self._counts[video.state] -= 1
+        self._counts[video.state, video.mine] -= 1
 
     def _judge(self, key: str, video: Video, now: float) -> State:
         """Judge a video, and keep it with that."""
         state = self._verdict(key, video, now).state
         if state is not video.state:
-            self._counts[video.state] -= 1
-            self._counts[state] += 1
-            video.state = state
+            self._counts[video.state, video.mine] -= 1
+            self._counts[state, video.mine] += 1
+            self._change(video, state, now)
         self._videos[key] = video
         return state
+
+    @staticmethod
+    def _change(video: Video, state: State, now: float) -> None:
+        if state in FINISHED:
+            video.reopened = None
+        elif video.state in FINISHED:
+            video.reopened = now
+        video.state = state
 
     def receipt_read(self, key: str, version: Version, receipt: Receipt | Foreign | None) -> None:
         """What the receipt at `key` says, as a scan has read it.
@@ -196,6 +206,9 @@ class Catalog:
             recipe_hash=receipt.recipe.hash,
             results=tuple((folder + r.name, Version(r.size, r.tag)) for r in receipt.results),
             redoable=ours or again or self._scans == 0,
+            frames=receipt.work.frames,
+            footage_seconds=receipt.work.footage_seconds,
+            failure=receipt.failure,
         )
 
     def settle_up(self, held: Mapping[str, Held], now: float) -> Counter[State]:
@@ -207,18 +220,24 @@ class Catalog:
         """
         self._held = dict(held)
         self._scans += 1
-        counts: Counter[State] = Counter()
+        counts: Counter[tuple[State, bool]] = Counter()
+        oldest = math.inf
         for key, video in self._videos.items():
             before = video.state
-            state = video.state = self._verdict(key, video, now).state
-            counts[state] += 1
+            state = self._verdict(key, video, now).state
+            counts[state, video.mine] += 1
             if state is not before:
+                self._change(video, state, now)
                 self._videos[key] = video
+            if state is State.WAITING:
+                oldest = min(oldest, video.unfinished_since)
         self._counts = counts
+        found = Counter({state: self.count({state}) for state in State})
+        self._oldest_waiting = oldest if found[State.WAITING] else None
         self._closing = {key for key in self._closing if not self.finished(key)}
         self._ready, self._after = {}, dict.fromkeys(sorted(self._closing))
-        self._later = self._waiting() if counts[State.WAITING] else iter(())
-        return counts.copy()
+        self._later = self._waiting() if found[State.WAITING] else iter(())
+        return found
 
     def _waiting(self) -> Iterator[str]:
         """Those that wait since the scan, in the order in which they came."""
@@ -391,12 +410,30 @@ class Catalog:
     @property
     def open(self) -> int:
         """How many videos are neither done nor failed."""
-        return len(self._videos) - sum(self._counts[state] for state in FINISHED)
+        return self.count(OPEN)
 
     @property
     def failed(self) -> int:
         """How many videos have a failure for what they are now."""
-        return self._counts[State.FAILED]
+        return self.count({State.FAILED})
+
+    def count(self, states: Collection[State], *, mine: bool = False) -> int:
+        """How many videos stood in one of these states when they were last judged.
+
+        Args:
+            states: which.
+            mine: count those only that are in this process's share.
+        """
+        shares = (True,) if mine else (True, False)
+        return sum(self._counts[state, share] for state in states for share in shares)
+
+    @property
+    def oldest_waiting(self) -> float | None:
+        """Since when, of the videos that the last listing found waiting, one is unfinished at most.
+
+        Being claimed in between does not make it younger.
+        """
+        return self._oldest_waiting
 
     def open_keys(self) -> Iterator[str]:
         """The videos that are neither done nor failed."""
@@ -439,6 +476,10 @@ class Catalog:
         if receipt is not None and folder + receipt.input_name in rivals:
             return folder + receipt.input_name
         return min(rivals, key=lambda rival: (self._videos[rival].first_seen, rival))
+
+    def facts(self, key: str) -> ReceiptFacts | None:
+        """What the receipt says that stands where this input's goes."""
+        return self._receipts.get(self.receipt_key(key))
 
     def verdict(self, key: str, now: float) -> Verdict:
         """Where one known video stands."""

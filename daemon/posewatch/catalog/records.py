@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from posewatch.catalog.packed import Packed
 from posewatch.catalog.verdict import ReceiptFacts, State
+from posewatch.formats.receipt import FailureRecord
 from posewatch.storage.contract import Version
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Video:
         closed_at: when a local program closed it, if that was seen.
         not_before: when it may be tried again.
         bugs: see `Job`.
+        reopened: since when it has been unfinished again, where it was finished before.
     """
 
     version: Version
@@ -43,6 +45,12 @@ class Video:
     closed_at: float | None = None
     not_before: float | None = None
     bugs: int = 0
+    reopened: float | None = None
+
+    @property
+    def unfinished_since(self) -> float:
+        """When this version was first seen to be neither done nor failed."""
+        return self.first_seen if self.reopened is None else self.reopened
 
 
 def videos() -> Packed[Video]:
@@ -80,7 +88,8 @@ def _short(tag: str) -> Tag:
 
 
 def _pack_video(video: Video) -> tuple[object, ...]:
-    version, rest = video.version, (video.closed_at, video.not_before, video.bugs)
+    version = video.version
+    rest = (video.closed_at, video.not_before, video.bugs, video.reopened)
     return (
         version.size,
         _short(version.tag),
@@ -88,7 +97,7 @@ def _pack_video(video: Video) -> tuple[object, ...]:
         None if video.looked_at == video.first_seen else video.looked_at,
         video.mine,
         video.scans * len(STATES) + STATES.index(video.state),
-        *(rest if rest != (None, None, 0) else ()),
+        *(rest if rest != (None, None, 0, None) else ()),
     )
 
 
@@ -102,6 +111,7 @@ def _video(  # noqa: PLR0917 -- the fields of a record
     closed_at: float | None = None,
     not_before: float | None = None,
     bugs: int = 0,
+    reopened: float | None = None,
 ) -> Video:
     scans, state = divmod(scans_and_state, len(STATES))
     return Video(
@@ -114,10 +124,12 @@ def _video(  # noqa: PLR0917 -- the fields of a record
         closed_at,
         not_before,
         bugs,
+        reopened,
     )
 
 
 def _pack_receipt(receipt: ReceiptFacts) -> tuple[object, ...]:
+    failure = receipt.failure
     return (
         *_pack_version(receipt.version),
         receipt.done,
@@ -126,6 +138,9 @@ def _pack_receipt(receipt: ReceiptFacts) -> tuple[object, ...]:
         receipt.recipe_hash,
         tuple((key, *_pack_version(version)) for key, version in receipt.results),
         receipt.redoable,
+        receipt.frames,
+        receipt.footage_seconds,
+        *(() if failure is None else (failure.model_dump_json(exclude_defaults=True),)),
     )
 
 
@@ -139,6 +154,9 @@ def _receipt(  # noqa: PLR0917 -- the fields of a record
     recipe_hash: str,
     results: tuple[tuple[str, int, Tag], ...],
     redoable: bool,  # noqa: FBT001 -- as above
+    frames: int,
+    footage_seconds: float,
+    failure: str | None = None,
 ) -> ReceiptFacts:
     return ReceiptFacts(
         version=_version(size, tag),
@@ -148,4 +166,7 @@ def _receipt(  # noqa: PLR0917 -- the fields of a record
         recipe_hash=recipe_hash,
         results=tuple((key, _version(size, tag)) for key, size, tag in results),
         redoable=redoable,
+        frames=frames,
+        footage_seconds=footage_seconds,
+        failure=None if failure is None else FailureRecord.model_validate_json(failure),
     )

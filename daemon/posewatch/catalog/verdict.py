@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from posewatch.catalog.share import Share
 
 if TYPE_CHECKING:
+    from posewatch.formats.receipt import FailureRecord
     from posewatch.storage.contract import Version
 
 NOT_REGULAR = "not-a-file"
@@ -24,6 +25,10 @@ class State(StrEnum):
     ELSEWHERE = "elsewhere"  # worked on by somebody else
     DONE = "done"
     FAILED = "failed"
+
+
+FINISHED = frozenset({State.DONE, State.FAILED})
+OPEN = frozenset(State) - FINISHED
 
 
 class Why(StrEnum):
@@ -78,6 +83,9 @@ class ReceiptFacts:
         redoable: whether another recipe outdates it: it was there before this process, or before
             the recipe was changed, or it is this process's own. Two daemons with different recipes
             would otherwise redo each other's work for ever.
+        frames: frames in its results; no decision needs it, nor what follows.
+        footage_seconds: duration of its video.
+        failure: what it tells of instead of results.
     """
 
     version: Version
@@ -87,6 +95,9 @@ class ReceiptFacts:
     recipe_hash: str
     results: tuple[tuple[str, Version], ...]
     redoable: bool
+    frames: int = 0
+    footage_seconds: float = 0.0
+    failure: FailureRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,11 @@ class Claim:
         self._lock = threading.RLock()
 
     @property
+    def record(self) -> LockRecord:
+        """What the lock file said after the last beat that worked."""
+        return self._record
+
+    @property
     def lost(self) -> Lost | None:
         """Why the claim is not held any more, as far as is known without looking.
 

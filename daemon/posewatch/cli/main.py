@@ -26,7 +26,7 @@ from posewatch.cli.progress import Bar, DrainView
 from posewatch.service import build, inspect
 from posewatch.service import derive as derived
 from posewatch.service import show as results
-from posewatch.service.doctor import Level
+from posewatch.service.checkup import Level
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,6 @@ app = typer.Typer(
     name="posewatch",
     help="Drop a video into a folder; its pose data appears beside it.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(models.app, name="models", help="The models on this machine.")
@@ -190,9 +189,9 @@ def doctor(
     config_file: ConfigFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Tell what is behind FOLDER, whether it can be shared safely, and what to change."""
+    """Look at settings, FOLDER and this machine: what is well, what is not, what to change."""
     with Bar("Looking", Console(stderr=True)) as bar:
-        found = list(build.examine(config.load(config_file), folder, bar.alive))
+        found = list(build.examine(config_file, folder, bar.alive))
     if as_json:
         sys.stdout.write(json.dumps([finding.to_json() for finding in found], indent=2) + "\n")
     else:

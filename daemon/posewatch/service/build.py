@@ -33,16 +33,20 @@ from posewatch.cache import InputCache
 from posewatch.claims.claims import Claims, Owner
 from posewatch.claims.observer import Observer
 from posewatch.models.cache import ModelCache
-from posewatch.service import crashes, doctor
+from posewatch.service import crashes, doctor, idler, machine
+from posewatch.service.board import Board, Sources
 from posewatch.service.daemon import Daemon, Parts
 from posewatch.service.folder import find, open_safely, open_storage, share_of
 from posewatch.service.http import HttpServer
+from posewatch.service.idler import Idler
 from posewatch.service.inbox import Ask, Hint, Inbox, Trouble
 from posewatch.service.notify import Notifier, SilentNotifier, Watchdog, notifier, watchdog_interval
+from posewatch.service.overview import Overview
 from posewatch.service.pages import Check, Pages, Readiness
 from posewatch.service.progress import Progress
 from posewatch.service.recipes import Opening
 from posewatch.service.reload import adopt
+from posewatch.service.window import Window
 from posewatch.storage.sqs import SqsQueue
 from posewatch.vision.decoder import Decoder
 from posewatch.vision.video import DecodeLimits
@@ -56,10 +60,9 @@ from posewatch.worker.publish import PASSING
 from posewatch.worker.workshop import Workshop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-    from posewatch.service.doctor import Finding
-    from posewatch.service.overview import Overview
+    from posewatch.service.checkup import Finding
     from posewatch.stages.pose import PoseRecipe
     from posewatch.storage.contract import Storage
 
@@ -93,10 +96,19 @@ def open_folder(folder: str, config_file: Path | None) -> tuple[Storage, config.
 
 
 def examine(
-    settings: config.Settings, folder: str | None, alive: Callable[[], None]
+    config_file: Path | None, folder: str | None, alive: Callable[[], None]
 ) -> Iterator[Finding]:
-    """What `doctor` finds, see `service.doctor`."""
-    return doctor.examine(settings, folder, os.environ, SystemClock(), alive)
+    """What `doctor` finds, see `service.doctor`.
+
+    Without any word about what to look at, it is the service: its settings and its environment.
+    """
+    environ = dict(os.environ)
+    if config_file is None and folder is None and machine.SETTINGS.exists():
+        config_file = machine.SETTINGS
+        if (service := machine.unit(machine.SERVICE)) is not None:
+            environ |= service.environment
+    clock = SystemClock()
+    return doctor.examine(lambda: config.load(config_file), folder, environ, clock, alive)
 
 
 def serve(load: Callable[[], config.Settings], folder: str | None) -> None:
@@ -163,6 +175,7 @@ class _House:
         self._metrics = Metrics()
         self._progress = Progress(clock, PATIENCE)
         self._inbox = Inbox()
+        self._window = Window(clock, lambda: self._inbox.put(Ask.LOOK))
         self._daemon: Daemon | None = None
         self._doing = "starting"
         self._died = False
@@ -189,10 +202,10 @@ class _House:
             storage = self._open_storage(wait=not until_idle)
             recipe = self._open_recipe(stack)
             observer = Observer()
-            owner = Owner(socket.gethostname(), os.getpid(), _boot_id())
-            claims = Claims(storage, clock, owner, settings.claims.ttl, observer)
             heart = Heart(clock, metrics)
             stack.callback(heart.close)
+            owner = Owner(socket.gethostname(), os.getpid(), _boot_id())
+            claims = Claims(storage, clock, owner, settings.claims.ttl, observer)
             cache = self._open_cache()
             stack.callback(cache.close)
             decoders = Decoders(self._make_decoder, settings.work.videos_in_flight)
@@ -243,6 +256,8 @@ class _House:
                 show=show,
                 share=share_of(settings.folder),
                 scans_cost=self._watched.place is not None,
+                window=self._window,
+                idler=self._idler(),
             )
             self._daemon = Daemon(parts, settings, runner, self._inbox, until_idle=until_idle)
             stack.enter_context(self._signals(signal.SIGTERM, signal.SIGINT))
@@ -258,6 +273,16 @@ class _House:
                 hint="This is a bug: please report it, with the log",
             )
 
+    def _idler(self) -> Idler:
+        idler.forget_request(os.environ)
+        clock = self._clock
+        return Idler(
+            clock,
+            self._metrics,
+            lambda settings: idler.act(settings, os.environ, clock),
+            self._inbox.put,
+        )
+
     def _part_died(self) -> None:
         self._died = True
         self._inbox.put(Ask.STOP)
@@ -267,10 +292,25 @@ class _House:
         self._notifier.status(doing)
 
     def _serve_http(self, stack: ExitStack) -> None:
-        pages = Pages(
-            self._metrics, self._clock, self._progress.health, self._readiness, self._facts
-        )
         http = self._settings.http
+        sources = Sources(
+            health=self._progress.health,
+            ready=self._readiness,
+            facts=self._facts,
+            look=lambda: self._window.look() if self._daemon is not None else None,
+            overview=lambda: self._daemon.overview if self._daemon is not None else Overview(),
+            idle=lambda: self._daemon.idle if self._daemon is not None else "",
+            glimpse=lambda: self._daemon.glimpse() if self._daemon is not None else None,
+        )
+        board = Board(sources, self._clock)
+        pages = Pages(
+            self._metrics,
+            self._clock,
+            self._progress.health,
+            self._readiness,
+            board,
+            shown=http.page,
+        )
         stack.callback(HttpServer(pages.answer, http.host, http.port).close)
 
     def _readiness(self) -> Readiness:
@@ -278,11 +318,9 @@ class _House:
             return Readiness((Check("start", ok=False, detail=self._doing),))
         return self._daemon.readiness()
 
-    def _facts(self) -> Mapping[str, str]:
-        facts = {"version": __version__, "folder": self._watched.name}
-        if self._daemon is not None:
-            facts["videos"] = str(self._daemon.overview)
-        return facts
+    def _facts(self) -> dict[str, str]:
+        host = socket.gethostname()
+        return {"version": __version__, "host": host, "folder": self._watched.name}
 
     def _feed_watchdog(self, stack: ExitStack) -> None:
         interval = watchdog_interval(os.environ)
@@ -312,6 +350,7 @@ class _House:
             else:
                 if retries.failures:
                     log.info("the folder can be used now")
+                self._metrics.folder_available.set(1)
                 return storage
 
     def _storage_now(self) -> Storage:
@@ -335,11 +374,13 @@ class _House:
         patience = COMPILING if settings.work.device == "tensorrt" else LOADING
         self._notifier.extend_timeout(patience)
         with self._progress.during(self._doing, patience):
-            opened = opening.open(settings.work, stack)
+            opened = opening.open(settings.work, stack, self._metrics, self._clock)
         self._metrics.describe_build(
             version=__version__,
             python=platform.python_version(),
             onnxruntime=opened.loaded.software["onnxruntime"],
+            recipe=opened.recipe(settings.recipe).id.name,
+            device=settings.work.device,
             provider=opened.loaded.provider,
         )
         model, provider, reason = opened.model, opened.loaded.provider, opened.fallback
@@ -360,8 +401,14 @@ class _House:
                 f"the cache {path} is inside of the watched folder: each copy would be a new video",
                 hint="Set [cache] path to a folder somewhere else",
             )
-        self._metrics.cache_limit_bytes.set(cache.limit_bytes)
-        return InputCache(path, cache.limit_bytes, self._metrics.cache_bytes.set, self._clock)
+        metrics = self._metrics
+        metrics.cache_limit_bytes.set(cache.limit_bytes)
+
+        def changed(used: int, waiting: int) -> None:
+            metrics.cache_bytes.set(used)
+            metrics.cache_waiting.set(waiting)
+
+        return InputCache(path, cache.limit_bytes, changed, self._clock)
 
     def _make_decoder(self) -> Decoder:
         decode = self._settings.decode

@@ -20,14 +20,17 @@ from typing import TYPE_CHECKING
 from posewatch.base.errors import PosewatchError, StorageError
 from posewatch.base.logs import fields
 from posewatch.base.metrics import HintSource, Outcome, Success, VideoState
-from posewatch.catalog import Catalog, Held, Rules, Share, State, version_of
+from posewatch.catalog import OPEN, Catalog, Held, Rules, Share, State, version_of
 from posewatch.claims.survey import survey
 from posewatch.formats import names
+from posewatch.service.idler import Acted
 from posewatch.service.inbox import Ask, Hint, Trouble
+from posewatch.service.inspect import newest_holders, standing, unlisted_keys
 from posewatch.service.overview import Overview, Pace
 from posewatch.service.pages import Check, Readiness
 from posewatch.service.sweep import Sweeper
 from posewatch.service.trouble import Troubles
+from posewatch.service.window import View
 from posewatch.watch.scan import Scan
 from posewatch.worker.attempt import Ending
 from posewatch.worker.cancel import Stop
@@ -39,10 +42,14 @@ if TYPE_CHECKING:
     from posewatch.base.metrics import Metrics
     from posewatch.catalog import Job
     from posewatch.claims.observer import Observer
+    from posewatch.claims.record import LockRecord
     from posewatch.config import Settings
+    from posewatch.service.idler import Idler
     from posewatch.service.inbox import Inbox, Message
     from posewatch.service.notify import Notifier
     from posewatch.service.progress import Progress
+    from posewatch.service.window import Window
+    from posewatch.stages.recipe import Glimpse
     from posewatch.storage.contract import Storage
     from posewatch.worker.heart import Heart
     from posewatch.worker.job import Runner
@@ -85,6 +92,8 @@ class Parts:
         show: told where everything stands, about once a second.
         share: the videos that this daemon works on.
         scans_cost: whether a scan costs money: there are fewer while there is nothing to do.
+        window: through which others see what stands in the folder.
+        idler: stops the machine when there is nothing to do.
     """
 
     storage: Storage
@@ -100,6 +109,8 @@ class Parts:
     show: Callable[[Overview], None]
     share: Share
     scans_cost: bool
+    window: Window
+    idler: Idler
 
 
 class Daemon:
@@ -136,11 +147,12 @@ class Daemon:
         self._fresh = False
         self._quiet = 0
         self._scanned = False
-        self._scan_asked = self._scan_took = 0.0
+        self._scan_asked = self._scan_took = self._looked = 0.0
         self._stop_at: float | None = None
         self._skipped: set[str] = set()
+        self._unlisted_keys: list[str] = []
+        self._holders: dict[str, LockRecord | None] = {}
         self._misnamed: set[str] = set()
-        self._unlisted = 0
         self._reported = -TURN
         self._overview = Overview()
 
@@ -150,6 +162,15 @@ class Daemon:
     def overview(self) -> Overview:
         """Where everything stood a moment ago."""
         return self._overview
+
+    def glimpse(self) -> tuple[str, Glimpse] | None:
+        """What was found lately, and in which video."""
+        return self._parts.heart.glimpse()
+
+    @property
+    def idle(self) -> str:
+        """Whether and when the machine will be stopped, in words; empty where it is not."""
+        return self._parts.idler.words
 
     def readiness(self) -> Readiness:
         """Whether videos can be worked on."""
@@ -202,6 +223,7 @@ class Daemon:
             self._hand_out(now)
         elif now >= self._stop_at:
             self._parts.workshop.give_back(Stop.SHUTDOWN, "the time to finish is over", begun=True)
+        self._idle(now)
         self._parts.progress.mark()
         if now >= self._reported + TURN:
             self._report(now)
@@ -249,10 +271,10 @@ class Daemon:
                 self._parts.metrics.scans[Success.FAILED].inc()
                 self._parts.metrics.folder_available.set(0)
                 self._troubles.note(message)
-            case Ask.STOP:
-                self._take_stop(now)
-            case Ask.RELOAD:
-                self._take_reload()
+            case Acted():
+                self._parts.idler.acted(message)
+            case Ask():
+                self._take_asked(message, now)
 
     def _take_hint(self, key: str, source: HintSource, now: float) -> None:
         if not names.is_input(key, self._catalog.rules.suffixes):
@@ -278,7 +300,7 @@ class Daemon:
 
     def _take_scan(self, scan: Scan, now: float) -> None:
         self._scanning, self._scanned = False, True
-        self._scan_took = scan.ended - scan.began
+        self._scan_took, self._looked = scan.ended - scan.began, scan.began
         metrics = self._parts.metrics
         metrics.scans[Success.OK].inc()
         metrics.hints[HintSource.SCAN].inc()
@@ -292,6 +314,7 @@ class Daemon:
         locks = survey(
             self._parts.observer, scan.locks, began=scan.listed, ended=scan.ended, ttl=ttl
         )
+        self._holders = newest_holders(scan)
         held = {key: Held.ELSEWHERE for key, seen in locks.items() if not seen[-1].stale}
         held.update(dict.fromkeys(self._parts.workshop.keys(), Held.HERE))
         counts = self._catalog.settle_up(held, now)
@@ -302,6 +325,8 @@ class Daemon:
         self._next_scan = max(scan.began + interval, now + scan.ended - scan.began)
         for state in State:
             metrics.videos[VideoState(state)].set(counts[state])
+        oldest = self._catalog.oldest_waiting
+        metrics.oldest_waiting.set(0.0 if oldest is None else now - oldest)
         self._troubles.listed(self._catalog.open_keys())
         self._tell_skipped(scan)
         self._tell_misnamed(scan)
@@ -319,7 +344,7 @@ class Daemon:
             else:
                 log.warning("it cannot be looked at", exc_info=skipped.error, extra=told)
         self._skipped = {skipped.key for skipped in scan.skipped}
-        self._unlisted = scan.unlisted
+        self._unlisted_keys = unlisted_keys(scan)
 
     def _tell_misnamed(self, scan: Scan) -> None:
         """Say what is wrong with the videos beside which it cannot be written."""
@@ -333,6 +358,7 @@ class Daemon:
     def _take_ending(self, ending: Ending, now: float) -> None:
         key = ending.job.key
         self._parts.workshop.ended(key)
+        self._holders.pop(key, None)
         self._stir(now)
         if ending.standing is not None:
             standing = ending.standing
@@ -351,6 +377,15 @@ class Daemon:
             self._troubles.passed(key, made=ending.outcome is Outcome.DONE)
         if self._until_idle and not self._to_do():
             self._next_scan = now
+
+    def _take_asked(self, asked: Ask, now: float) -> None:
+        match asked:
+            case Ask.STOP:
+                self._take_stop(now)
+            case Ask.RELOAD:
+                self._take_reload()
+            case Ask.LOOK:
+                self._take_look()
 
     def _take_stop(self, now: float) -> None:
         if self._stop_at is not None:
@@ -377,6 +412,16 @@ class Daemon:
             log.info("the settings were read again")
         self._parts.notifier.ready()
 
+    def _take_look(self) -> None:
+        """Somebody wants to see what stands in the folder."""
+        clock, view = self._parts.clock, None
+        if self._scanned:
+            began = clock.monotonic()
+            holders = self._holders | self._parts.heart.held()
+            status = standing(self._catalog, holders, self._unlisted_keys, clock)
+            view = View(status, began, clock.monotonic() - began)
+        self._parts.window.show(view)
+
     # What goes out
 
     def _hand_out(self, now: float) -> None:
@@ -391,8 +436,33 @@ class Daemon:
             self._catalog.taken(job.key)
             self._parts.workshop.start(job, self._runner)
 
+    def _idle(self, now: float) -> None:
+        """Where that was asked for, stop a machine that has nothing to do."""
+        if self._until_idle:
+            return
+        if self._parts.idler.turn(self._settings.idle, self._busy(), self._looked):
+            self._next_scan = now
+
+    def _busy(self) -> str:
+        """What this machine could do, or why that is not known; empty where there is nothing.
+
+        What others hold is theirs: should one die, its claim goes stale and its video waits again.
+        """
+        unready = next((str(check) for check in self.readiness().checks if not check.ok), "")
+        if unready:
+            return unready
+        if self._troubles.error is not None:
+            return "something is in trouble"
+        if self._unlisted_keys:
+            return "parts of the folder could not be looked at"
+        if len(self._parts.workshop):
+            return "videos are worked on"
+        return "videos wait" if self._catalog.count(OPEN - {State.ELSEWHERE}, mine=True) else ""
+
     def _to_do(self) -> bool:
         """Whether an open video of this daemon's share can be written beside."""
+        if not self._troubles.gives_up:  # asked in every turn: no walk through a whole folder
+            return self._catalog.count(OPEN, mine=True) > 0
         return any(not self._troubles.given_up(key) for key in self._catalog.open_mine())
 
     def _rests(self, job: Job, now: float) -> bool:
@@ -424,7 +494,8 @@ class Daemon:
         self._overview = self._count(now)
         self._parts.metrics.videos_in_flight.set(self._overview.in_flight)
         trouble = self._troubles.error
-        self._parts.notifier.status(str(trouble) if trouble is not None else str(self._overview))
+        words = self._parts.idler.words or str(self._overview)
+        self._parts.notifier.status(str(trouble) if trouble is not None else words)
         self._parts.show(self._overview)
 
     def _count(self, now: float) -> Overview:
@@ -438,7 +509,7 @@ class Daemon:
             frames=self._pace.frames(running),
             frames_per_second=self._pace.frames_per_second(running, now),
             seconds_left=self._pace.seconds_left(unfinished, running, now),
-            unlisted=self._unlisted,
+            unlisted=len(self._unlisted_keys),
             refused=self._refused(),
             interrupted=self._stop_at is not None,
         )

@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 from posewatch.base.clock import SystemClock
 from posewatch.base.errors import SettingsError
 from posewatch.base.logs import fields
-from posewatch.service.pages import Answer
+from posewatch.service.pages import Answer, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,6 @@ Connection = Any
 
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -75,7 +74,7 @@ class HttpServer:
     Listens from the start, so that `/readyz` can say what is still being prepared.
 
     Args:
-        answer: the page at a path (`Pages.answer`); called from several threads.
+        answer: the page that is asked for (`Pages.answer`); called from several threads.
         host: address or name to listen on.
         port: port to listen on; 0 takes any free one.
         limits: what a client may ask for.
@@ -86,7 +85,7 @@ class HttpServer:
 
     def __init__(
         self,
-        answer: Callable[[str], Answer],
+        answer: Callable[[Request], Answer],
         host: str = "127.0.0.1",
         port: int = 9477,
         limits: Limits | None = None,
@@ -127,7 +126,7 @@ class _Server(socketserver.TCPServer):
     allow_reuse_address = True  # restart at once, while old connections are in TIME_WAIT
 
     def __init__(
-        self, answer: Callable[[str], Answer], host: str, port: int, limits: Limits
+        self, answer: Callable[[Request], Answer], host: str, port: int, limits: Limits
     ) -> None:
         self.answer = answer
         self.limits = limits
@@ -256,7 +255,9 @@ class _Handler(BaseHTTPRequestHandler):
             is_local(host, self.server.names) for host in hosts
         ):
             return Answer.text(HTTPStatus.MISDIRECTED_REQUEST, "This host is not served here.")
-        return self.server.answer(urlsplit(self.path).path)
+        loopback = self.server.names is not None
+        accept = ",".join(self.headers.get_all("Accept") or ["*/*"])
+        return self.server.answer(Request(urlsplit(self.path).path, accept, loopback))
 
     def _send(self, answer: Answer) -> None:
         self.connection.settimeout(self.server.limits.write_seconds)
@@ -270,6 +271,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Allow", "GET, HEAD")
         for name, value in _HEADERS.items():
             self.send_header(name, value)
+        self.send_header("Content-Security-Policy", answer.policy)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answer.body)

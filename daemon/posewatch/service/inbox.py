@@ -14,15 +14,17 @@ from enum import Enum, auto
 
 from posewatch.base.errors import StorageError
 from posewatch.base.metrics import HintSource
+from posewatch.service.idler import Acted
 from posewatch.watch.scan import Scan
 from posewatch.worker.attempt import Ending
 
 
 class Ask(Enum):
-    """What a signal asks for."""
+    """What a signal asks for, or a person who waits."""
 
     STOP = auto()
     RELOAD = auto()
+    LOOK = auto()  # what stands in the folder; asked by whoever looks through the `Window`
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Trouble:
     error: StorageError | None
 
 
-Message = Ask | Hint | Trouble | Scan | StorageError | Ending
+Message = Ask | Hint | Trouble | Scan | StorageError | Ending | Acted
 
 
 class Inbox:

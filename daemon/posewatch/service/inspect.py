@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,16 @@ from posewatch.claims.names import parse_lock
 from posewatch.claims.record import LockRecord, decode
 from posewatch.formats import names, receipt
 from posewatch.formats.receipt import Receipt
-from posewatch.watch.scan import FolderReader, Scan
+from posewatch.watch.scan import FolderReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from posewatch.base.clock import Clock
+    from posewatch.catalog import ReceiptFacts
     from posewatch.storage.contract import Storage
+    from posewatch.watch.scan import Scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +86,14 @@ class FolderStatus:
     frames: int = 0
     footage_seconds: float = 0.0
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many videos stand where."""
+        return {name: len(getattr(self, name)) for name in ("waiting", "claimed", "done", "failed")}
+
     def to_json(self) -> dict[str, object]:
         """For programs; described in `docs/formats.md`."""
-        counts = {
-            name: len(getattr(self, name)) for name in ("waiting", "claimed", "done", "failed")
-        }
-        return {"counts": counts, **asdict(self)}
+        return {"counts": self.counts, **asdict(self)}
 
 
 def folder_status(
@@ -107,8 +111,7 @@ def folder_status(
         StorageError: the folder could not be read as a whole.
     """
     scan = FolderReader(storage, suffixes, clock, alive).scan()
-    receipts = {key: content for key, _, content in scan.receipts if isinstance(content, Receipt)}
-    holders = _holders(scan)
+    holders = newest_holders(scan)
     # No recipe is wanted here, so none of them is outdated.
     rules = Rules(suffixes, recipe_hash=None, settle=0.0, scans=1, tags=storage.tags_stay)
     catalog = Catalog(rules)
@@ -117,29 +120,45 @@ def folder_status(
     for key, version, content in scan.receipts:
         catalog.receipt_read(key, version, content)
     catalog.settle_up(dict.fromkeys(holders, Held.ELSEWHERE), now)
-    waiting: list[str] = []
-    claimed: list[Claimed] = []
-    done: list[str] = []
-    failed: list[Failed] = []
+    return standing(catalog, holders, unlisted_keys(scan), clock)
+
+
+def standing(
+    catalog: Catalog,
+    holders: Mapping[str, LockRecord | None],
+    unlisted: list[str],
+    clock: Clock,
+) -> FolderStatus:
+    """Where every video stands, as a catalog has it.
+
+    Args:
+        catalog: what is known of the folder.
+        holders: the newest lock of each input that has one; None where it cannot be read.
+        unlisted: what could not be looked at.
+        clock: the time.
+    """
+    now, wall = clock.monotonic(), clock.wall()
+    found = FolderStatus(unlisted=unlisted)
     frames, footage = 0, 0.0
     for key in sorted(catalog.keys()):
         state = catalog.verdict(key, now).state
-        content = receipts.get(catalog.receipt_key(key))
-        if state is State.ELSEWHERE:
-            claimed.append(_claimed(key, holders[key], clock.wall()))
-        elif state is State.DONE and content is not None:
-            done.append(key)
-            frames += content.work.frames
-            footage += content.work.footage_seconds
-        elif state is State.FAILED and content is not None:
-            failed.append(_failed(key, content))
+        facts = catalog.facts(key)
+        if state is State.DONE and facts is not None:
+            found.done.append(key)
+            frames += facts.frames
+            footage += facts.footage_seconds
         elif state is State.FAILED:
-            error = names.too_long_error(key)
-            failed.append(Failed(key, error.fault.value, error.message, error.hint, None))
+            found.failed.append(_failed(key, facts))
+        elif key in holders:
+            found.claimed.append(_claimed(key, holders[key], wall))
         else:
-            waiting.append(key)
-    unlisted = sorted(skipped.key for skipped in scan.skipped if skipped.error is not None)
-    return FolderStatus(waiting, claimed, done, failed, unlisted, frames, footage)
+            found.waiting.append(key)
+    return replace(found, frames=frames, footage_seconds=footage)
+
+
+def unlisted_keys(scan: Scan) -> list[str]:
+    """What a scan could not look at, in order."""
+    return sorted(skipped.key for skipped in scan.skipped if skipped.error is not None)
 
 
 def _claimed(key: str, holder: LockRecord | None, now: float) -> Claimed:
@@ -165,15 +184,18 @@ def _seconds_since(moment: str, now: float) -> float:
         return 0.0
 
 
-def _failed(key: str, content: Receipt) -> Failed:
-    failure = content.failure
+def _failed(key: str, facts: ReceiptFacts | None) -> Failed:
+    if facts is None:  # nothing can be written beside it, not even this
+        error = names.too_long_error(key)
+        return Failed(key, error.fault.value, error.message, error.hint, None)
+    failure = facts.failure
     if failure is None:
         return Failed(key, "", "its receipt does not say why", "", None)
     return Failed(key, failure.fault.value, failure.message, failure.hint, failure.readable_frames)
 
 
-def _holders(scan: Scan) -> dict[str, LockRecord | None]:
-    """The record of the newest attempt for each input that has a lock."""
+def newest_holders(scan: Scan) -> dict[str, LockRecord | None]:
+    """The record of the newest attempt for each input that has a lock; None for a damaged one."""
     newest: dict[str, tuple[int, bytes]] = {}
     for lock_key, content in scan.locks.items():
         parsed = parse_lock(lock_key)

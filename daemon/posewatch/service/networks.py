@@ -15,7 +15,7 @@ from posewatch.vision.gpus import choose, find_gpus
 from posewatch.vision.providers import CPU, Device, engine_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import ExitStack
     from pathlib import Path
 
@@ -48,7 +48,11 @@ class Networks:
 
 
 def open_networks(
-    files: Mapping[str, Path], work: WorkSettings, engines: Path, stack: ExitStack
+    files: Mapping[str, Path],
+    work: WorkSettings,
+    engines: Path,
+    stack: ExitStack,
+    timed: Callable[[Engine], Engine] = lambda engine: engine,
 ) -> Networks:
     """Load networks where the settings say.
 
@@ -57,6 +61,7 @@ def open_networks(
         work: where and how.
         engines: folder for what TensorRT compiles; made when it is needed.
         stack: takes the networks down again.
+        timed: puts something in front of each copy of the networks that sees every batch.
 
     Raises:
         ModelError: a network cannot be loaded, or not on the device that was asked for.
@@ -67,32 +72,22 @@ def open_networks(
             raise ModelError(
                 "work.require_gpu is set, and work.device is cpu", hint="Change one of them"
             )
-        return Networks(OnnxEngine(files), CPU)
+        return Networks(timed(OnnxEngine(files)), CPU)
     wanted = Device.CUDA if device is Device.AUTO else device
     try:
-        return _on_gpus(files, wanted, work, engines, stack)
+        gpus = choose(find_gpus(), work.gpus)
+        opened = [_on_gpu(files, wanted, gpu, work.batch, engines) for gpu in gpus]
     except ModelError as error:
         if device is not Device.AUTO or work.require_gpu or work.gpus:
             raise
-        return Networks(OnnxEngine(files), CPU, fallback=error.message)
-
-
-def _on_gpus(
-    files: Mapping[str, Path],
-    device: Device,
-    work: WorkSettings,
-    engines: Path,
-    stack: ExitStack,
-) -> Networks:
-    gpus = choose(find_gpus(), work.gpus)
-    opened = [_on_gpu(files, device, gpu, work.batch, engines) for gpu in gpus]
+        return Networks(timed(OnnxEngine(files)), CPU, fallback=error.message)
     # One copy of the networks on each GPU, fed by all videos in flight.
     batching = [
-        stack.enter_context(BatchingEngine(engine, max_batch=work.batch)) for engine in opened
+        stack.enter_context(BatchingEngine(timed(engine), max_batch=work.batch))
+        for engine in opened
     ]
-    names = tuple(str(gpu) for gpu in gpus)
     engine = batching[0] if len(batching) == 1 else SpreadEngine(batching)
-    return Networks(engine, opened[0].provider, names)
+    return Networks(engine, opened[0].provider, tuple(str(gpu) for gpu in gpus))
 
 
 def _on_gpu(

@@ -1,31 +1,47 @@
-"""What the HTTP server answers. No sockets here: a path in, an answer out."""
+"""What the HTTP server answers. No sockets here: a request in, an answer out."""
 
 from __future__ import annotations
 
-import html
 import logging
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from posewatch.base import metrics as metric_table
 from posewatch.base.log_lines import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from posewatch.base.clock import Clock
     from posewatch.base.metrics import Metrics
+    from posewatch.service.board import Board
     from posewatch.service.progress import Health
 
 log = logging.getLogger(__name__)
 
-PATHS = {
-    "/metrics": "numbers, for Prometheus",
-    "/healthz": "whether the main loop makes progress",
-    "/readyz": "whether videos can be worked on",
-}
-"""What there is beside `/`, for people."""
+CLOSED = "default-src 'none'; frame-ancestors 'none'"
+"""The content security policy of what is no page: nothing runs, nothing is loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for.
+
+    Attributes:
+        path: without its query.
+        accept: the types that the caller wishes for, as its header has them.
+        loopback: whether only this machine can ask.
+    """
+
+    path: str
+    accept: str = "*/*"
+    loopback: bool = True
+
+    @property
+    def browser(self) -> bool:
+        """Whether it comes from a browser, rather than from a terminal or a program."""
+        return "text/html" in self.accept
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +51,14 @@ class Answer:
     Attributes:
         status: its code.
         content_type: of the body.
-        body: in UTF-8.
+        body: in UTF-8, or a picture.
+        policy: what a browser may do with it (Content-Security-Policy).
     """
 
     status: HTTPStatus
     content_type: str
     body: bytes
+    policy: str = CLOSED
 
     @classmethod
     def text(cls, status: HTTPStatus, *lines: str) -> Answer:
@@ -91,7 +109,8 @@ class Pages:
         clock: where the time comes from.
         health: how the main loop does.
         ready: whether videos can be worked on.
-        facts: what `/` shows, by name: version, folder, counts. No names of videos.
+        board: the status page, which names videos.
+        shown: whether that is shown: `always`, `never`, or `auto`, which is on loopback only.
     """
 
     def __init__(
@@ -100,30 +119,47 @@ class Pages:
         clock: Clock,
         health: Callable[[], Health],
         ready: Callable[[], Readiness],
-        facts: Callable[[], Mapping[str, str]],
+        board: Board,
+        *,
+        shown: Literal["auto", "always", "never"] = "auto",
     ) -> None:
         self._metrics = metrics
         self._clock = clock
         self._health = health
         self._ready = ready
-        self._facts = facts
+        self._board = board
+        self._shown = shown
 
-    def answer(self, path: str) -> Answer:
-        """The page at `path`. A bug in one of the functions is logged and answered with 500."""
-        pages = {
-            "/": self._overview,
-            "/metrics": self._numbers,
-            "/healthz": self._healthz,
-            "/readyz": self._readyz,
-        }
-        page = pages.get(path)
+    def answer(self, request: Request) -> Answer:
+        """The page that is asked for. A bug in making it is logged and answered with 500."""
+        pages = {"/metrics": self._numbers, "/healthz": self._healthz, "/readyz": self._readyz}
+        if self._shown == "always" or (self._shown == "auto" and request.loopback):
+            board = self._board
+            pages["/"] = board.page if request.browser else board.text
+            pages |= {
+                "/live.json": board.live,
+                "/status.json": board.status,
+                "/picture.png": board.picture,
+            }
+        else:
+            pages["/"] = self._hidden
+        page = pages.get(request.path)
         if page is None:
             return Answer.text(HTTPStatus.NOT_FOUND, "There is no such page, only:", *pages)
         try:
             return page()
         except Exception:
-            log.exception("the page %s could not be made", path)
+            log.exception("the page %s could not be made", request.path)
             return Answer.text(HTTPStatus.INTERNAL_SERVER_ERROR, "This failed; the log says why.")
+
+    def _hidden(self) -> Answer:
+        return Answer.text(
+            HTTPStatus.OK,
+            "This is posewatch. Here are /metrics, /healthz and /readyz.",
+            f"The status page names videos; it is off, since http.page is {self._shown!r}"
+            + (" and this address is not only for this machine." if self._shown == "auto" else "."),
+            'To show it to everybody who can reach this address: page = "always" under [http].',
+        )
 
     def _numbers(self) -> Answer:
         self._metrics.ready.set(self._ready().ok)
@@ -146,29 +182,3 @@ class Pages:
         if ready.ok:
             return Answer.text(HTTPStatus.OK, "ready", *lines)
         return Answer.text(HTTPStatus.SERVICE_UNAVAILABLE, "not ready", *lines)
-
-    def _overview(self) -> Answer:
-        health, ready = self._health(), self._ready()
-        rows = {
-            **self._facts(),
-            "main loop": "makes progress" if health.alive else "stalled",
-            "ready": "yes" if ready.ok else "no",
-        }
-        rows |= {check.name: check.detail or "not ok" for check in ready.checks if not check.ok}
-        facts = "".join(
-            f"<tr><th>{_escape(k)}</th><td>{_escape(v)}</td></tr>" for k, v in rows.items()
-        )
-        links = "".join(
-            f'<li><a href="{path}">{path}</a>: {_escape(about)}</li>'
-            for path, about in PATHS.items()
-        )
-        body = (
-            '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>posewatch</title>'
-            '<meta name="viewport" content="width=device-width"></head><body><h1>posewatch</h1>'
-            f"<table>{facts}</table><ul>{links}</ul></body></html>\n"
-        )
-        return Answer(HTTPStatus.OK, "text/html; charset=utf-8", body.encode())
-
-
-def _escape(text: str) -> str:
-    return html.escape(printable(text))

@@ -15,7 +15,9 @@ from posewatch.stages.dwpose import DWPose, followed
 from posewatch.stages.files import Files, components_of
 from posewatch.stages.mediapipe import MediaPipePose
 from posewatch.stages.pose import Loaded
+from posewatch.vision.batching import TimedEngine
 from posewatch.vision.holistic import Holistic, Mode, stay_on_calling_thread
+from posewatch.vision.providers import Device, wants_gpu
 from posewatch.vision.skeleton import skeleton_of
 from posewatch.vision.topdown import DetectorPlan, PosePlan, Rule, TopDown
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import ExitStack
 
+    from posewatch.base.clock import Clock
+    from posewatch.base.metrics import Metrics
     from posewatch.config import RecipeSettings, WorkSettings
     from posewatch.models.cache import ModelCache
     from posewatch.models.cards import AnyCard
@@ -81,12 +85,14 @@ class Opening:
         card = MODELS[settings.pose] if settings.card is None else os.fspath(settings.card)
         self._model = models.require(card)
 
-    def open(self, work: WorkSettings, stack: ExitStack) -> Opened:
+    def open(self, work: WorkSettings, stack: ExitStack, metrics: Metrics, clock: Clock) -> Opened:
         """Load the networks. May take minutes on a GPU, and longer for TensorRT.
 
         Args:
             work: where and how to run them.
             stack: takes them down again.
+            metrics: told whether a GPU is used, and of each run of a network.
+            clock: the time.
 
         Raises:
             ModelError: a network cannot be loaded, or not on the device that was asked for.
@@ -95,7 +101,18 @@ class Opening:
         # Several videos keep all cores busy; OpenCV's own threads would only get in their way.
         stay_on_calling_thread()
         files = {network.name: model.network(network.name) for network in card.networks}
-        networks = open_networks(files, work, user_cache("engines", environ=os.environ), stack)
+        engines = user_cache("engines", environ=os.environ)
+
+        def ran(network: str, crops: int, seconds: float) -> None:
+            metrics.inference_batch_size.observe(crops)
+            metrics.inference_duration[network].observe(seconds)
+
+        def timed(engine: Engine) -> Engine:
+            return TimedEngine(engine, ran, clock)
+
+        networks = open_networks(files, work, engines, stack, timed)
+        metrics.gpu_wanted.set(work.require_gpu or wants_gpu(Device(work.device)))
+        metrics.gpus_used.set(len(networks.gpus))
         software = {name: version_of(*packages) for name, packages in SOFTWARE.items()}
         if networks.gpus:
             software["gpu"] = ", ".join(networks.gpus)
@@ -119,7 +136,7 @@ def _recipe(
             ),
             _parts(card),
             loaded,
-            people=settings.people,
+            settings.people,
             name=card.name,
             card=digest,
             files=_files(card, settings),
@@ -142,9 +159,13 @@ def top_down(
     card: TopDownCard, engine: Engine, rule: Rule, every: int | None, *, people: int = 1
 ) -> TopDown:
     """What a card says about its networks, for the room that runs them."""
+    return TopDown(engine, *plans(card), rule=rule, every=every, people=people)
+
+
+def plans(card: TopDownCard) -> tuple[DetectorPlan, PosePlan]:
+    """How a card says that its networks are to be asked."""
     detector, pose = card.networks
-    return TopDown(
-        engine,
+    return (
         DetectorPlan(
             name=detector.name,
             size=(detector.input.width, detector.input.height),
@@ -160,9 +181,6 @@ def top_down(
             keypoints=pose.keypoints,
             openpose=card.keypoint_order == "openpose",
         ),
-        rule=rule,
-        every=every,
-        people=people,
     )
 
 

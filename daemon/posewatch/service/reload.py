@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LIVE: Final = frozenset({"watch", "work", "claims", "recipe", "log"})
+LIVE: Final = frozenset({"watch", "work", "claims", "recipe", "idle", "log"})
 """Sections that a reload takes over; of these, `FIXED` stay as well."""
 
 FIXED: Final = frozenset(

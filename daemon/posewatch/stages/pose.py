@@ -9,19 +9,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from posewatch import __version__
 from posewatch.base.errors import Fault, InputError, PosewatchError
 from posewatch.formats.compact import Compact
 from posewatch.formats.pose_format import read_pose_format_provenance, write_pose_format
 from posewatch.formats.pose_npz import PoseWriter, read_provenance
-from posewatch.stages.recipe import Made, Progress, RecipeId
+from posewatch.stages.recipe import Glimpse, Made, Progress, RecipeId
 from posewatch.vision.video import average_fps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from posewatch.stages.files import Files
@@ -71,6 +72,9 @@ class PoseRecipe(ABC):
         files: what is made.
     """
 
+    _coordinates: ClassVar[int]
+    """Of each keypoint: 2, or 3."""
+
     def __init__(self, recipe_id: RecipeId, suffix: str, loaded: Loaded, files: Files) -> None:
         self.id = RecipeId(recipe_id.name, {**recipe_id.settings, **files.settings})
         self.suffix = suffix
@@ -80,9 +84,6 @@ class PoseRecipe(ABC):
         self.provider = loaded.provider
         self._batch = loaded.batch
 
-    _coordinates: ClassVar[int]
-    """Of each keypoint: 2, or 3."""
-
     @abstractmethod
     def _start(self, video: VideoInfo) -> Callable[[Chunk], Rows]:
         """Begin a video: the answer is called with its frames in order."""
@@ -91,10 +92,14 @@ class PoseRecipe(ABC):
     def _writer(self, path: Path, compact: Compact | None) -> PoseWriter:
         """Begin a result, whose coordinates are kept as `compact` says."""
 
-    def _finished(self, path: Path, alive: Callable[[], None]) -> Path:
-        """A pose file as it is to stay, when all of it is known; calls `alive` now and then."""
-        del alive
-        return path
+    def _finished(self, draft: Path, alive: Callable[[], None]) -> Path:  # noqa: ARG002 -- for others
+        """What becomes of a pose file once it is whole, before anything is made of it.
+
+        Args:
+            draft: the pose file.
+            alive: called now and then; what it raises, passes.
+        """
+        return draft
 
     @abstractmethod
     def _about(self) -> Mapping[str, str]:
@@ -114,6 +119,7 @@ class PoseRecipe(ABC):
         spent = {"decode": 0.0, "infer": 0.0, "write": 0.0}
         begun = clock()
         frames, last = 0, 0.0
+        glimpse: Glimpse | None = None
         with decoder.open(video) as opened:
             info = opened.info
             find = self._start(info)
@@ -123,12 +129,13 @@ class PoseRecipe(ABC):
                     rows = find(chunk)
                     inferred = clock()
                     writer.append(rows.frames, rows.confidences, chunk.times, rows.others)
+                    glimpse = _glimpse(rows, (info.width, info.height), frames) or glimpse
                     frames, last = frames + len(chunk.times), float(chunk.times[-1])
                     written = clock()
                     spent["decode"] += decoded - begun
                     spent["infer"] += inferred - decoded
                     spent["write"] += written - inferred
-                    report(Progress(frames, info.frames))
+                    report(Progress(frames, info.frames, glimpse))
                     begun = clock()
                 if frames == 0:
                     raise InputError(
@@ -179,3 +186,18 @@ class PoseRecipe(ABC):
                 provenance = json.loads(read(path))
                 return isinstance(provenance, dict) and provenance.get("producer") == "posewatch"
         return False
+
+
+def _glimpse(rows: Rows, size: tuple[int, int], first: int) -> Glimpse | None:
+    """The frame in which most was found; None where nothing was.
+
+    Args:
+        rows: what was found.
+        size: of the pictures.
+        first: number of the first of these frames.
+    """
+    found = np.isfinite(rows.frames[..., 0]).reshape(len(rows.frames), -1).sum(axis=1)
+    best = int(found.argmax())
+    if not found[best]:
+        return None
+    return Glimpse(rows.frames[best].copy(), rows.confidences[best].copy(), size, first + best)

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from posewatch.formats.pose_npz import OpenPose
+    from posewatch.stages.recipe import Glimpse
     from posewatch.vision.decoder import Decoder, Video
 
 _ROWS = 256
 _TILES = 9
 _TILE_PIXELS = 640
+_GROUND = 24  # grey, so that the shadows of the lines are seen
 _SAME_TIME = 0.001  # seconds by which the times of result and video may differ
 
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -284,6 +286,19 @@ def _people(
     """Each person of a frame: (keypoints, coordinates) and (keypoints,)."""
     single = points.reshape(-1, *points.shape[-2:])
     yield from zip(single, confidences.reshape(len(single), -1), strict=True)
+
+
+def picture(glimpse: Glimpse) -> bytes:
+    """The skeletons of one frame on a dark ground, as PNG. Nothing of the video is in it."""
+    width, height = glimpse.size
+    scale = min(_TILE_PIXELS / max(width, height), 1.0)
+    shape = (max(1, round(height * scale)), max(1, round(width * scale)), 3)
+    image = np.full(shape, _GROUND, np.uint8)
+    skeleton = skeleton_of(glimpse.points.shape)
+    if skeleton is not None:
+        for points, confidences in _people(glimpse.points, glimpse.confidences):
+            draw.draw_skeleton(image, points, confidences, skeleton)
+    return draw.png(image)
 
 
 def _render_video(

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from posewatch.vision.decoder import Decoder
 
 Setting = str | int | float | bool
@@ -36,16 +39,35 @@ class RecipeId:
 
 
 @dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What was found in one frame, for people to look at. None of the picture itself is kept.
+
+    Attributes:
+        points: (people, keypoints, 2 or more) or (keypoints, 2 or more) float32; x and y in 0..1.
+        confidences: as `points`, without its last axis.
+        size: width and height of the picture, in pixels.
+        frame: its number, from 0.
+    """
+
+    points: NDArray[np.float32]
+    confidences: NDArray[np.float32]
+    size: tuple[int, int]
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a video is.
 
     Attributes:
         frames: worked on so far.
         total: all of them, as the container says; None where it does not.
+        glimpse: what was found lately, if anything was.
     """
 
     frames: int
     total: int | None
+    glimpse: Glimpse | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,12 @@ from posewatch.base.errors import ModelError
 from posewatch.vision.engine import joined
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
 
+    from posewatch.base.clock import Clock
     from posewatch.vision.engine import Engine, Outputs
 
 
@@ -154,6 +155,28 @@ class BatchingEngine:
         )
         bounds = np.cumsum([0, *(len(request.batch) for request in requests)])
         return [tuple(output[start:end] for output in outputs) for start, end in pairwise(bounds)]
+
+
+class TimedEngine:
+    """An engine in front of another one, which tells of each call.
+
+    Args:
+        inner: what runs the batches.
+        ran: told of the network, the crops, and the seconds that they took.
+        clock: the time.
+    """
+
+    def __init__(self, inner: Engine, ran: Callable[[str, int, float], None], clock: Clock) -> None:
+        self._inner = inner
+        self._ran = ran
+        self._clock = clock
+
+    def infer(self, network: str, batch: NDArray[np.uint8]) -> Outputs:
+        """See `Engine`."""
+        began = self._clock.monotonic()
+        outputs = self._inner.infer(network, batch)
+        self._ran(network, len(batch), self._clock.monotonic() - began)
+        return outputs
 
 
 class SpreadEngine:

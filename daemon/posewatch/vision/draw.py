@@ -138,5 +138,10 @@ def write_png(path: Path, image: Image) -> None:
     Raises:
         OSError: it could not be written.
     """
+    path.write_bytes(png(image))
+
+
+def png(image: Image) -> bytes:
+    """An RGB picture as PNG."""
     _, data = cv2.imencode(".png", image[..., ::-1])
-    path.write_bytes(data.tobytes())
+    return data.tobytes()

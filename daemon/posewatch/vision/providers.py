@@ -134,6 +134,13 @@ def check_driver(gpu: Gpu) -> None:
         )
 
 
+def wants_gpu(device: Device) -> bool:
+    """Whether a GPU is asked for, or would be taken by this onnxruntime if there were one."""
+    if device is Device.AUTO:
+        return CUDA in ort.get_available_providers()
+    return device is not Device.CPU
+
+
 def check_build(provider: str) -> None:
     """Look whether this onnxruntime knows a provider.
 

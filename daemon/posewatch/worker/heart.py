@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from posewatch.base.logs import fields
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from posewatch.base.clock import Clock
     from posewatch.base.metrics import Metrics
-    from posewatch.stages.recipe import Progress
+    from posewatch.claims.record import LockRecord
+    from posewatch.stages.recipe import Glimpse, Progress
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,13 @@ class Pulse:
     progress: Progress | None
     due: float
 
+    def record(self) -> LockRecord:
+        """What the lock says, with how far the job is now rather than at the last beat."""
+        record, progress = self.claim.record, self.progress
+        if progress is None:
+            return record
+        return replace(record, done=progress.frames, total=progress.total)
+
 
 class Heart:
     """Renews claims.
@@ -68,6 +76,7 @@ class Heart:
         self._once = Once(clock)
         self._lock = threading.Lock()
         self._pulses: dict[str, Pulse] = {}  # by the token of the claim
+        self._last: tuple[str, Glimpse] | None = None
         self._wake = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
@@ -85,11 +94,27 @@ class Heart:
         finally:
             with self._lock:
                 del self._pulses[claim.token]
+                if pulse.progress is not None and pulse.progress.glimpse is not None:
+                    self._last = (claim.key, pulse.progress.glimpse)
 
     def progress(self) -> dict[str, Progress | None]:
         """How far each video in flight is."""
         with self._lock:
             return {pulse.claim.key: pulse.progress for pulse in self._pulses.values()}
+
+    def held(self) -> dict[str, LockRecord]:
+        """The lock of each video in flight, with how far it is now."""
+        with self._lock:
+            pulses = list(self._pulses.values())
+        return {pulse.claim.key: pulse.record() for pulse in pulses}
+
+    def glimpse(self) -> tuple[str, Glimpse] | None:
+        """What was found lately, and in which video: the last begun, else the last ended."""
+        with self._lock:
+            for pulse in reversed(self._pulses.values()):
+                if pulse.progress is not None and pulse.progress.glimpse is not None:
+                    return pulse.claim.key, pulse.progress.glimpse
+            return self._last
 
     def close(self) -> None:
         """End the thread."""
