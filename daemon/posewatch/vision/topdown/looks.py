@@ -42,17 +42,17 @@ class Sight:
 
     Attributes:
         since: the detector looked.
-        unseen: since somebody was seen.
-        followed: whether anybody is.
-        full: whether no further person would be followed.
+        lost: since somebody was seen last who is not followed any more; inf if there is none.
+        followed: how many people are.
+        full: whether no more would be.
         crowded: after a look, how soon people may be so close that they can be mixed up.
         change: levels by which the part of the picture that changed most since the last look did.
         jump: levels by which the picture changed since the frame before, on average.
     """
 
     since: float
-    unseen: float
-    followed: bool
+    lost: float
+    followed: int
     full: bool
     crowded: float
     change: float
@@ -61,11 +61,11 @@ class Sight:
 
 def due(sight: Sight) -> bool:
     """Whether the detector has to look in a frame."""
-    if sight.jump > _CUT:
+    if sight.jump > _CUT or sight.lost <= SOUGHT:
         return True
     if not sight.followed:
-        stirred = sight.change > _CHANGE and sight.since >= _STIRRED
-        return stirred or sight.unseen <= SOUGHT or sight.since >= _SEATS
+        stirred = sight.change > _CHANGE
+        return sight.since >= (_STIRRED if stirred else _SEATS)
     return sight.since >= min(sight.crowded, _FOLLOWED if sight.full else _SEATS)
 
 
