@@ -24,8 +24,8 @@ _STIRRED = 0.2
 """The same while nobody is there, but the picture changes."""
 
 _CHANGE = 12.0
-"""Levels by which a part of the picture (1/32 by 1/24 of it) has to change for that. Noise changes
-the mean over so many pixels by less than 2; a hand that reaches in, by more than 20."""
+"""Levels by which a part of the picture (1/32 by 1/24 of it) has to change for that. Noise with a
+deviation of 5 levels changes it by 5, one of 10 by 12; somebody who comes in by 85 and more."""
 
 _CUT = 25.0
 """Levels by which the picture changes on average from one frame to the next where another scene
