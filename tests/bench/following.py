@@ -3,8 +3,8 @@
     make bench BENCH=following ARGS="a.mp4 b.mp4"
     make bench BENCH=following ARGS="a.mp4 --move --blazepose yolox_nano.onnx"
 
-With the networks of `recipe = "dwpose"`, or of the card that `--card` names, pulled before. Or, as for
-docs/dwpose.md, with a published YOLOX-nano and the pose network of MediaPipe.
+With the networks of `recipe = "dwpose"`, or of the card that `--card` names, pulled before. Or, as
+for docs/dwpose.md, with a published YOLOX-nano and the pose network of MediaPipe.
 Distances are those of keypoints that both found, in per cent of the diagonal of the box.
 """
 
