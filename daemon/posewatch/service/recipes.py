@@ -136,7 +136,7 @@ def _recipe(
             ),
             _parts(card),
             loaded,
-            people=settings.people,
+            settings.people,
             name=card.name,
             card=digest,
             files=_files(card, settings),
