@@ -6,13 +6,14 @@ import json
 import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from posewatch.base.errors import PosewatchError, SettingsError
 from posewatch.formats.pose_npz import open_pose
+from posewatch.stages.recipe import Glimpse
 from posewatch.vision import draw
 from posewatch.vision.encode import VideoWriter
 from posewatch.vision.skeleton import skeleton_of
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from posewatch.formats.pose_npz import OpenPose
-    from posewatch.stages.recipe import Glimpse
     from posewatch.vision.decoder import Decoder, Video
 
 _ROWS = 256
+_BEGINNING = 8  # times as many frames are looked at for a glimpse
 _TILES = 9
 _TILE_PIXELS = 640
 _GROUND = 24  # grey, so that the shadows of the lines are seen
@@ -286,6 +287,21 @@ def _people(
     """Each person of a frame: (keypoints, coordinates) and (keypoints,)."""
     single = points.reshape(-1, *points.shape[-2:])
     yield from zip(single, confidences.reshape(len(single), -1), strict=True)
+
+
+def glimpse(result: Path) -> Glimpse | None:
+    """What was found in a frame at the beginning of a result; None where nobody was.
+
+    Raises:
+        PoseFileError: it is no pose file.
+    """
+    found: Glimpse | None = None
+    start = 0
+    with open_pose(result) as pose:
+        for block in islice(pose.blocks(_ROWS), _BEGINNING):
+            seen = Glimpse.of(block.frames, block.confidences, pose.head.size, start)
+            found, start = seen or found, start + len(block.timestamps)
+    return found
 
 
 def picture(glimpse: Glimpse) -> bytes:
