@@ -26,7 +26,7 @@ help:
 	@echo 'make test-prometheus         alerts and dashboards on a real Prometheus (Debian package prometheus)'
 	@echo 'make test-system             the package on a real systemd, in a container (root, Debian)'
 	@echo 'make dashboards              write the dashboards for Grafana anew'
-	@echo 'make deb                     the Debian package for this release, in dist'
+	@echo 'make deb [EXTRA=gpu]         the Debian package for this release, in dist'
 	@echo 'make bench BENCH=holistic    one benchmark of tests/bench'
 	@echo 'make format                  format the code'
 	@echo 'make clean                   remove what make made; never your videos or results'
@@ -78,8 +78,8 @@ test-system:
 	$(PYTHON) tests/systemd/live.py $(ARGS)
 
 deb:
-	$(SET_UP)
-	$(VENV)/python packaging/build_deb.py
+	@$(PYTHON) packaging/bootstrap.py
+	$(VENV)/python packaging/build_deb.py $(EXTRA:%=--%)
 
 bench: setup-dev
 	@if [ -z '$(BENCH)' ]; then \

@@ -463,15 +463,14 @@ class Catalog:
         Of several videos that differ in their suffix only, the one that the receipt is about; where
         there is none, the one that was seen first, then the first by name.
         """
-        receipt_key = names.receipt_key(key)
-        if receipt_key in self._foreign:
-            return receipt_key
+        if self._foreign and (foreign := names.receipt_key(key)) in self._foreign:
+            return foreign
         if not self._rivals:
             return key
         rivals = [r for r in self._rivals.get(names.stem(key), ()) if r in self._videos]
         if len(rivals) < 2:
             return key
-        receipt = self._receipts.get(receipt_key)
+        receipt = self._receipts.get(names.receipt_key(key))
         folder, _ = names.split(key)
         if receipt is not None and folder + receipt.input_name in rivals:
             return folder + receipt.input_name
