@@ -106,7 +106,7 @@ def examine(
     environ = dict(os.environ)
     if config_file is None and folder is None and machine.SETTINGS.exists():
         config_file = machine.SETTINGS
-        if (service := machine.unit(machine.SERVICE)) is not None:
+        for service in machine.units(machine.SERVICE):
             environ |= service.environment
     clock = SystemClock()
     return doctor.examine(lambda: config.load(config_file), folder, environ, clock, alive)
