@@ -319,7 +319,8 @@ def doctor(t: Trial) -> None:
 
     def found() -> dict[str, dict[str, str]]:
         told = t.run("setpriv", *WHO, "posewatch", "doctor", "--json")
-        return {it["about"]: it for it in json.loads(told[told.index("[") :])}
+        findings, _ = json.JSONDecoder().raw_decode(told, told.index("["))
+        return {it["about"]: it for it in findings}
 
     t.start()
     about = found()
