@@ -36,6 +36,16 @@ def receipt(finished: str, *results: str, outcome: str = "done") -> Receipt:
     )
 
 
+def enormous(tmp_path: Path) -> bytes:
+    """A small file with frames that would take much memory."""
+    path = tmp_path / "enormous.npz"
+    with PoseWriter(path, points=(500, 134, 2), confidences="confidences") as writer:
+        frames = np.zeros((1, 500, 134, 2), np.float32)
+        writer.append(frames, np.ones((1, 500, 134), np.float32), np.zeros(1))
+        writer.close(fps=25.0, size=(640, 360), provenance="{}")
+    return path.read_bytes()
+
+
 def pose(tmp_path: Path, *, nobody: bool = False) -> bytes:
     """A pose file of 600 frames; somebody is in the 301st only."""
     path = tmp_path / "a.npz"
@@ -88,13 +98,14 @@ def test_without_a_result_nothing_is_read() -> None:
     assert latest._thread is None
 
 
-@pytest.mark.parametrize("kind", ["missing", "damaged", "empty", "too large"])
+@pytest.mark.parametrize("kind", ["missing", "damaged", "empty", "too large", "enormous"])
 def test_what_cannot_be_shown_is_not(tmp_path: Path, kind: str) -> None:
     storage = MemoryStorage()
     contents = {
         "damaged": b"no archive",
         "empty": pose(tmp_path, nobody=True),
         "too large": b"x" * (LARGEST + 1),
+        "enormous": enormous(tmp_path),
     }
     if kind in contents:
         storage.put(NEWEST.result, contents[kind])

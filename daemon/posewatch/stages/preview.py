@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _ROWS = 256
 _BEGINNING = 8  # times as many frames are looked at for a glimpse
+_SANE_FRAME = 20_000  # numbers: a dozen people
 _TILES = 9
 _TILE_PIXELS = 640
 _GROUND = 24  # grey, so that the shadows of the lines are seen
@@ -290,7 +292,9 @@ def _people(
 
 
 def glimpse(result: Path) -> Glimpse | None:
-    """What was found in a frame at the beginning of a result; None where nobody was.
+    """What was found in a frame at the beginning of a result.
+
+    None where nobody was, or where a frame is larger than any of ours: the file may be anybody's.
 
     Raises:
         PoseFileError: it is no pose file.
@@ -298,6 +302,8 @@ def glimpse(result: Path) -> Glimpse | None:
     found: Glimpse | None = None
     start = 0
     with open_pose(result) as pose:
+        if math.prod(pose.head.points) > _SANE_FRAME:
+            return None
         for block in islice(pose.blocks(_ROWS), _BEGINNING):
             seen = Glimpse.of(block.frames, block.confidences, pose.head.size, start)
             found, start = seen or found, start + len(block.timestamps)
@@ -307,7 +313,7 @@ def glimpse(result: Path) -> Glimpse | None:
 def picture(glimpse: Glimpse) -> bytes:
     """The skeletons of one frame on a dark ground, as PNG. Nothing of the video is in it."""
     width, height = glimpse.size
-    scale = min(_TILE_PIXELS / max(width, height), 1.0)
+    scale = min(_TILE_PIXELS / max(width, height, 1), 1.0)
     shape = (max(1, round(height * scale)), max(1, round(width * scale)), 3)
     image = np.full(shape, _GROUND, np.uint8)
     skeleton = skeleton_of(glimpse.points.shape)
