@@ -86,7 +86,7 @@ bench: setup-dev
 	  echo 'Which one? make bench BENCH=name, where name is one of:'; \
 	  ls tests/bench/*.py | sed 's,.*/\(.*\)\.py,  \1,'; exit 2; \
 	fi
-	$(VENV)/python tests/bench/$(BENCH).py $(ARGS)
+	$(VENV)/python tests/bench/$(subst -,_,$(BENCH)).py $(ARGS)
 
 format: setup-dev
 	$(VENV)/ruff check --fix

@@ -403,7 +403,7 @@ def test_without_a_word_the_doctor_looks_at_the_service(
     settings.write_text(f'folder = "{tmp_path}"\n')
     unit = Unit("posewatch.service", {"Environment": f"POSEWATCH_MODELS={tmp_path}/of-the-service"})
     monkeypatch.setattr("posewatch.service.machine.SETTINGS", settings)
-    monkeypatch.setattr("posewatch.service.machine.unit", lambda _name: unit)
+    monkeypatch.setattr("posewatch.service.machine.units", lambda *_names: [unit])
     ran = run("doctor")
     assert ran.status == 1
     assert f"ok      folder: {tmp_path}" in ran.out

@@ -162,23 +162,25 @@ def test_a_machine_without_systemd_has_no_units(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "_BOOTED", tmp_path / "nothing")
-    assert machine.unit(machine.SERVICE) is None
+    assert machine.units(machine.SERVICE) == []
 
 
-def test_a_unit_tells_how_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_units_tell_how_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "systemctl"
     program.write_text(
-        "#!/bin/sh\necho LoadState=loaded; echo StatusText=a=b; echo ActiveState=active\n"
+        "#!/bin/sh\n"
+        "echo Id=posewatch.service; echo LoadState=loaded; echo StatusText=a=b; echo\n"
+        "echo Id=posewatch@talks.service; echo LoadState=loaded; echo ActiveState=active\n"
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(machine, "_BOOTED", tmp_path)
-    found = machine.unit("posewatch.service")
-    assert found is not None
-    assert found.there
-    assert (found.state, found.properties["StatusText"]) == ("active", "a=b")
+    one, other = machine.units(machine.SERVICE, machine.INSTANCES)
+    assert (one.name, one.there, one.state) == ("posewatch.service", True, "")
+    assert one.properties["StatusText"] == "a=b"
+    assert (other.name, other.state) == ("posewatch@talks.service", "active")
     program.write_text("#!/bin/sh\nexit 1\n")
-    assert machine.unit("posewatch.service") is None
+    assert machine.units(machine.SERVICE) == []
 
 
 @pytest.mark.parametrize(

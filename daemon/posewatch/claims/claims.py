@@ -87,7 +87,7 @@ class Claims:
         Raises:
             StorageError: nothing was claimed.
         """
-        # Whose names were free in the last scan, that can be tried without a look.
+        # Where the last scan showed no lock, none is looked for: whether one can be created tells.
         free = self._storage.conditional and all(
             self._observer.missed(lock_key(key, attempt)) for attempt in (1, 2)
         )

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from posewatch.config import HttpSettings, IdleSettings, WorkSettings
@@ -306,8 +306,15 @@ class Unit:
         return dict(word.split("=", 1) for word in words if "=" in word)
 
 
+def services(found: Sequence[Unit]) -> list[Finding]:
+    """How the service and its instances are; where there are instances, it need not run itself."""
+    there = [it for it in found if it.there]
+    instances = [it for it in there if "@" in it.name]
+    return [unit(it) for it in there if it in instances or it.state != "inactive" or not instances]
+
+
 def unit(found: Unit) -> Finding:
-    """How the service is."""
+    """How one service is."""
     text = found.properties.get("StatusText", "")
     said = f"{found.name} is {found.state}" + (f": {text}" if text else "")
     log = f"journalctl -u {found.name} -p warning"

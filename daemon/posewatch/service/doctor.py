@@ -74,10 +74,9 @@ def this_machine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Fin
     yield checkup.cache(machine.disk(path), settings.cache.limit_bytes)
     yield checkup.limits(machine.limits(), settings.decode.memory_bytes)
     yield checkup.http(settings.http, loopback=machine.is_loopback(settings.http.host))
-    yield checkup.poweroff(settings.idle, machine.unit(machine.REQUESTS))
-    service = machine.unit(machine.SERVICE)
-    if service is not None and service.there:
-        yield checkup.unit(service)
+    requests = machine.units(machine.REQUESTS)
+    yield checkup.poweroff(settings.idle, requests[0] if requests else None)
+    yield from checkup.services(machine.units(machine.SERVICE, machine.INSTANCES))
 
 
 def folder(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from posewatch.storage.s3_place import S3Place
 
 SERVICE: Final = "posewatch.service"
+INSTANCES: Final = "posewatch@*.service"
 REQUESTS: Final = "posewatch-poweroff.path"
 SETTINGS: Final = Path("/etc/posewatch/posewatch.toml")
 """Of the service."""
@@ -38,7 +39,7 @@ SETTINGS: Final = Path("/etc/posewatch/posewatch.toml")
 _BOOTED: Final = Path("/run/systemd/system")
 """Is there where systemd runs the machine: sd_booted(3)."""
 
-_PROPERTIES: Final = "LoadState,ActiveState,SubState,Result,StatusText,NRestarts,Environment"
+_PROPERTIES: Final = "Id,LoadState,ActiveState,SubState,Result,StatusText,NRestarts,Environment"
 
 _PATIENCE: Final = 5.0
 """Seconds for whoever is asked."""
@@ -162,21 +163,28 @@ def watches(folders: int) -> Watches | None:
     return Watches(allowed=int(text), folders=folders)
 
 
-def unit(name: str) -> Unit | None:
-    """A unit of systemd; None on a machine that systemd does not run."""
+def units(*patterns: str) -> list[Unit]:
+    """Units of systemd, by their names; none on a machine that systemd does not run.
+
+    Args:
+        patterns: names, which are told of also when there is no such unit, or patterns such as
+            `posewatch@*.service` for those that are loaded.
+    """
     if not _BOOTED.is_dir():
-        return None
+        return []
     try:
         told = subprocess.run(  # noqa: S603 -- systemd's own tool, and no word of a stranger
-            ["systemctl", "show", "-p", _PROPERTIES, name],  # noqa: S607 -- wherever it is
+            ["systemctl", "show", "-p", _PROPERTIES, *patterns],  # noqa: S607 -- wherever it is
             capture_output=True,
             text=True,
             timeout=_PATIENCE,
             check=True,
         ).stdout
     except (OSError, subprocess.SubprocessError):
-        return None
-    return Unit(name, dict(line.split("=", 1) for line in told.splitlines() if "=" in line))
+        return []
+    blocks = (block.splitlines() for block in told.split("\n\n"))
+    found = (dict(line.split("=", 1) for line in block if "=" in line) for block in blocks)
+    return [Unit(properties["Id"], properties) for properties in found if "Id" in properties]
 
 
 def is_loopback(host: str) -> bool:

@@ -136,7 +136,7 @@ def _recipe(
             ),
             _parts(card),
             loaded,
-            settings.people,
+            people=settings.people,
             name=card.name,
             card=digest,
             files=_files(card, settings),

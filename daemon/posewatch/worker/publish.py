@@ -202,7 +202,7 @@ class Publisher:
         """
         digests = {key: _sha256(path) for key, path in results.items()}
         retries = Retries(Backoff(first=1.0, limit=30.0), Random())  # noqa: S311 -- only jitter
-        # Where every condition is judged by the server, what was known at the claim is tried first.
+        # Where the server judges each condition, what was known at the claim is tried first.
         trusting = self.storage.conditional
         while True:
             cancellation.check()
