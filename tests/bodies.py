@@ -31,6 +31,10 @@ MARGINS = np.array([-4, -10, 6, 8])
 FPS = 25
 NAMES = ("frames", "confidences", "boxes", "box_scores", "track_ids")
 
+_NUMBERS = np.full(256, len(GREYS), np.uint8)
+for _number, _grey in enumerate(GREYS):
+    _NUMBERS[_grey - 20 : _grey + 21] = _number
+
 _SEEN = 0.35
 """Part of a body that has to be seen by the detector."""
 
@@ -49,17 +53,15 @@ class Bodies:
         return (np.stack([answer(picture[..., 0]) for picture in batch]),)
 
 
-def frame(
-    *people: tuple[int, float] | tuple[int, float, float], zoom: float = 1.0
-) -> NDArray[np.uint8]:
-    """People by number, left (px) and perhaps top; the last one is in front."""
+def frame(*people: tuple[float, ...]) -> NDArray[np.uint8]:
+    """People by number, left, and perhaps top (px) and zoom; the last one is in front."""
     picture = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
-    for number, left, *top in people:
-        above = top[0] if top else 60
-        low = np.array([above, left]).clip(0)
-        high = np.array([above + zoom * BODY[1], left + zoom * BODY[0]]).clip(0)
+    for number, left, *more in people:
+        top, zoom = [*more, *(60, 1)[len(more) :]]
+        low = np.array([top, left]).clip(0)
+        high = np.array([top + zoom * BODY[1], left + zoom * BODY[0]]).clip(0)
         (a, b), (c, d) = low.astype(int), high.astype(int)
-        picture[a:c, b:d] = GREYS[number]
+        picture[a:c, b:d] = GREYS[int(number)]
     return picture
 
 
@@ -96,11 +98,16 @@ def _extent(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.array([columns.min(), rows.min(), columns.max(), rows.max()], float)
 
 
+def _who(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The number of the person at each place; crops and videos are not quite exact."""
+    return _NUMBERS[picture]
+
+
 def _people(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(people, 5), and rows of nothing where there are fewer."""
-    rows = []
-    for number, grey in enumerate(GREYS):
-        mask = picture == grey
+    rows, who = [], _who(picture)
+    for number in range(len(GREYS)):
+        mask = who == number
         seen = mask.sum() >= _SEEN * BODY[0] * BODY[1]
         row = [*(_extent(mask) + MARGINS), 0.9 - number / 10] if seen else [0.0] * 5
         rows.append(row)
@@ -110,13 +117,13 @@ def _people(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _keypoints(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(KEYPOINTS, 3): on the diagonal of a body, from its upper left to its lower right."""
     height, width = crop.shape
-    middle = crop[height // 4 : -height // 4, width // 4 : -width // 4]
-    masks = [np.abs(crop.astype(int) - grey) < 20 for grey in GREYS]  # crops are smoothed
-    covered = [int((np.abs(middle.astype(int) - grey) < 20).sum()) for grey in GREYS]
+    who = _who(crop)
+    middle = who[height // 4 : -height // 4, width // 4 : -width // 4]
+    covered = [int((middle == number).sum()) for number in range(len(GREYS))]
     best = int(np.argmax(covered))
     if not covered[best]:
         return np.zeros((KEYPOINTS, 3), np.float32)
-    low, high = _extent(masks[best]).reshape(2, 2)
+    low, high = _extent(who == best).reshape(2, 2)
     part = np.linspace(0, 1, KEYPOINTS)[:, None]
     points = low + part * (high - low)
     return np.hstack([points, np.full((KEYPOINTS, 1), 0.9)]).astype(np.float32)

@@ -1,6 +1,6 @@
 """One side of `dwpose.py`: works through a video once and tells what it cost, as JSON.
 
-    python dwpose_worker.py SIDE DETECTOR POSE FOLDED VIDEO FRAMES THREADS FOUND
+    python dwpose_worker.py SIDE DETECTOR POSE FOLDED VIDEO FRAMES THREADS FOUND [DEVICE]
 
 `DETECTOR` and `POSE` are published networks, `FOLDED` a folder with ours of them. The pixels of
 five keypoints of one person in each frame are written to `FOUND`. The sides:
@@ -9,7 +9,8 @@ five keypoints of one person in each frame are written to `FOUND`. The sides:
 * `today`: the loop of the public DWPose code, which is how datasets are made today. Written anew;
 * `rtmlib 10`: PoseTracker of rtmlib, detector every 10 frames; `rtmlib 1`: in every one. Both are
   run in an environment that has rtmlib and none of our packages;
-* `floor`: the pose network alone, on one picture again and again.
+* `floor`: the pose network alone, on one picture again and again;
+* `alone detector`, `alone pose`: one of our networks, on the same 16 pictures again and again.
 
 All get the same options of onnxruntime, so that threads are counted and never spin. Decoding counts
 on all sides but the floor's; imports, loading and the first frame do not, and are told apart.
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     Find = Callable[[], Iterator[np.ndarray[Any, Any]]]
 
 DOTS = 5
+BATCH = 16
 BLUE_FOR_RED = [2, 1, 0, 4, 3]
 """rtmlib hands pictures in BGR to networks that were trained with RGB (its issue 48). So that its
 tracking is judged, not that, each dot is taken for the one whose colour it then has."""
@@ -52,6 +54,7 @@ class Case:
         folded: folder of ours.
         video: to be looked at.
         threads: of each network.
+        device: `cpu` or `cuda`.
     """
 
     detector: str
@@ -59,10 +62,15 @@ class Case:
     folded: Path
     video: str
     threads: int
+    device: str
 
     def session(self, path: str) -> ort.InferenceSession:
         """A network with the options that all sides get."""
-        return ort.InferenceSession(path, self.options(), providers=["CPUExecutionProvider"])
+        provider = f"{self.device.upper()}ExecutionProvider"
+        session = ort.InferenceSession(path, self.options(), providers=[provider])
+        if session.get_providers()[0] != provider:
+            raise SystemExit(f"{provider} cannot be used")
+        return session
 
     def options(self) -> ort.SessionOptions:
         """Threads that are counted, and do not spin."""
@@ -76,7 +84,7 @@ def ours(case: Case, detect: str) -> Find:
     """Our pipeline, in chunks as the daemon has them on a CPU; ends with the video."""
     import av
 
-    from posewatch.config import PoseModel, RecipeSettings
+    from posewatch.config import RecipeSettings
     from posewatch.models.cards import TopDownCard
     from posewatch.service.recipes import top_down
     from posewatch.vision.engine import OnnxEngine
@@ -89,7 +97,7 @@ def ours(case: Case, detect: str) -> Find:
         {network.name: case.folded / f"{network.name}.onnx" for network in card.networks},
         threads=case.threads,
     )
-    every = RecipeSettings(pose=PoseModel.DWPOSE, detect=detect).detect_every
+    every = RecipeSettings(detect=detect).detect_every
     pipeline = top_down(card, engine, Rule.LARGEST, every)
 
     def find() -> Iterator[np.ndarray[Any, Any]]:
@@ -207,7 +215,7 @@ def rtmlib(case: Case, every: int) -> Find:
     # It takes no options for onnxruntime.
     make = ort.InferenceSession
     ort.InferenceSession = partial(make, sess_options=case.options())
-    tracker = PoseTracker(solution, det_frequency=every)
+    tracker = PoseTracker(solution, det_frequency=every, device=case.device)
     ort.InferenceSession = make
 
     def find() -> Iterator[np.ndarray[Any, Any]]:
@@ -232,6 +240,24 @@ def floor(case: Case) -> Find:
     return find
 
 
+def alone(case: Case, network: str) -> Find:
+    """One network of ours in batches, as our engine runs it; a step is a frame."""
+    from posewatch.vision.engine import OnnxEngine
+    from posewatch.vision.providers import Device
+
+    path = case.folded / f"{network}.onnx"
+    engine = OnnxEngine({network: path}, device=Device(case.device), batch=BATCH)
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    pictures = np.zeros((BATCH, *session.get_inputs()[0].shape[1:]), np.uint8)
+
+    def find() -> Iterator[np.ndarray[Any, Any]]:
+        while True:
+            engine.infer(network, pictures)
+            yield from np.full((BATCH, DOTS, 2), np.nan)
+
+    return find
+
+
 def cpu_seconds() -> float:
     """What this process has used."""
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -247,13 +273,17 @@ def peak_bytes() -> int:
 
 def main(side: str, detector: str, pose: str, *arguments: str) -> None:
     """Run one side."""
-    folded, video, frames, threads, found = arguments
-    case = Case(detector, pose, Path(folded), video, int(threads))
+    folded, video, frames, threads, found, *device = arguments
+    case = Case(detector, pose, Path(folded), video, int(threads), *(device or ["cpu"]))
+    if case.device == "cuda":
+        ort.preload_dlls()
     begun = time.perf_counter()
     if side == "today":
         find = today(case)
     elif side == "floor":
         find = floor(case)
+    elif side.startswith("alone "):
+        find = alone(case, side.removeprefix("alone "))
     elif side.startswith("rtmlib "):
         find = rtmlib(case, int(side.removeprefix("rtmlib ")))
     else:

@@ -14,6 +14,7 @@ from posewatch.formats.receipt import InputRecord, Receipt, RecipeRecord, Result
 from posewatch.service.daemon import Daemon, Parts
 from posewatch.service.idler import Idler
 from posewatch.service.inbox import Ask, Hint, Inbox
+from posewatch.service.latest import Latest
 from posewatch.service.notify import SilentNotifier
 from posewatch.service.progress import Progress
 from posewatch.service.window import Window
@@ -183,6 +184,7 @@ class House:
         self.shown: list[Overview] = []
         self.on_show: Callable[[], None] = lambda: None
         self.progress = Progress(self.clock, PATIENCE)
+        self.latest = Latest(self.storage)
         self.window = Window(self.clock, lambda: self.inbox.put(Ask.LOOK))
         self.reader = FolderReader(self.storage, self.settings.watch.suffixes, self.clock)
         self.daemon = Daemon(
@@ -201,6 +203,7 @@ class House:
                 share=Share.parse(share),
                 scans_cost=scans_cost,
                 window=self.window,
+                latest=self.latest,
                 idler=Idler(self.clock, self.metrics, self._act, self.inbox.put),
             ),
             self.settings,

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
@@ -250,6 +250,12 @@ def test_the_picture_has_the_shape_of_the_video_and_somebody_in_it(glimpse: Glim
     assert image is not None
     assert image.shape == (360, 640, 3)
     assert len(np.unique(image.reshape(-1, 3), axis=0)) > 3
+
+
+@pytest.mark.parametrize("size", [(0, 0), (-5, 3), (2**31 - 1, 1)])
+def test_a_size_that_cannot_be_is_no_trouble(size: tuple[int, int]) -> None:
+    glimpse = replace(seen(), size=size)
+    assert World(glimpse=("a.mp4", glimpse)).board().picture().status == 200
 
 
 def test_keypoints_that_nobody_can_draw_make_an_empty_picture() -> None:

@@ -9,7 +9,7 @@ import signal
 import threading
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,7 +45,6 @@ from worker.doubles import SUFFIX, ToyRecipe, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import ExitStack
     from pathlib import Path
 
     from posewatch.config import RecipeSettings
@@ -471,6 +470,36 @@ def test_the_settings_of_the_command_line_stay_in_force(tmp_path: Path) -> None:
     path.write_text("[recipe]\nmode = 'static'\n[work]\ngrace = 2\n")
     after = adopt(before, load(path, overrides))
     assert (after.recipe, after.work.grace) == (before.recipe, 2)
+
+
+@pytest.mark.parametrize(("device", "seconds"), [("cuda", 590), ("tensorrt", 3590)])
+def test_networks_may_take_their_time_to_be_compiled(
+    folder: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    seconds: float,
+) -> None:
+    monkeypatch.undo()
+    told, clock = Systemd(), ManualClock()
+    house = build._House(changed(settings, work={"device": device}), str(folder), clock, told)
+    alive = []
+
+    class Compiling:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def open(self, *_: object) -> None:
+            for pause in (seconds, 20):
+                clock.advance(pause)
+                alive.append(house._progress.health().alive)
+            raise ModelError("enough")
+
+    monkeypatch.setattr(build, "Opening", Compiling)
+    with pytest.raises(ModelError, match="enough"), ExitStack() as stack:
+        house._open_recipe(stack)
+    assert alive == [True, False]
+    assert told.told == [f"extend {seconds + 10:g}"]
 
 
 # With the real networks

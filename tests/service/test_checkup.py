@@ -127,6 +127,33 @@ def test_unit(properties: dict[str, str], level: Level, said: str) -> None:
     judged(checkup.unit(Unit("posewatch.service", properties)), level, said)
 
 
+def test_services() -> None:
+    def unit(name: str, state: str, load: str = "loaded") -> Unit:
+        return Unit(name, {"LoadState": load, "ActiveState": state})
+
+    missing = unit("posewatch.service", "inactive", "not-found")
+    plain, talks = unit("posewatch.service", "inactive"), unit("posewatch@talks.service", "active")
+    assert checkup.services([missing]) == []
+    (found,) = checkup.services([plain])
+    judged(found, WARNING, "posewatch.service is inactive", "systemctl enable --now")
+    (found,) = checkup.services([plain, talks])
+    judged(found, OK, "posewatch@talks.service is active")
+    failed = unit("posewatch.service", "failed")
+    assert [it.level for it in checkup.services([failed, talks])] == [ERROR, OK]
+
+
+@pytest.mark.parametrize(
+    ("told", "environment"),
+    [
+        ("", {}),
+        ('A=1 \'B=two words\' "C=\\"" D', {"A": "1", "B": "two words", "C": '"'}),
+        ("A='", {}),
+    ],
+)
+def test_the_environment_of_a_unit(told: str, environment: dict[str, str]) -> None:
+    assert Unit("posewatch.service", {"Environment": told}).environment == environment
+
+
 @pytest.mark.parametrize(
     ("action", "state", "level", "said"),
     [

@@ -79,12 +79,6 @@ def test_what_was_promised_is_said_again(tmp_path: Path, promise: dict[str, obje
     assert found["claims"].level is Level.WARNING
 
 
-@pytest.fixture
-def no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("POSEWATCH_MODELS", str(tmp_path / "no models"))
-
-
-@pytest.mark.usefixtures("no_model")
 def test_everything_is_looked_at(tmp_path: Path) -> None:
     (tmp_path / "inbox").mkdir()
     found = all_findings(tmp_path, str(tmp_path / "inbox"))
@@ -97,7 +91,6 @@ def test_everything_is_looked_at(tmp_path: Path) -> None:
     assert "posewatch models pull" in networks.hint
 
 
-@pytest.mark.usefixtures("no_model")
 @pytest.mark.parametrize("watched", ["s3://", None])
 def test_without_a_folder_the_machine_is_looked_at_all_the_same(
     tmp_path: Path, watched: str | None
@@ -107,7 +100,6 @@ def test_without_a_folder_the_machine_is_looked_at_all_the_same(
     assert "cache" in {finding.about for finding in found}
 
 
-@pytest.mark.usefixtures("no_model")
 def test_the_folder_of_the_settings_will_do(tmp_path: Path) -> None:
     (tmp_path / "inbox").mkdir()
     found = all_findings(tmp_path, None, folder={"path": str(tmp_path / "inbox")})

@@ -94,18 +94,16 @@ def test_a_kernel_that_says_nothing_is_believed(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_networks_are_loaded_as_the_daemon_would(
-    holistic_model: InstalledModel, monkeypatch: pytest.MonkeyPatch
+    holistic_model: InstalledModel,
 ) -> None:
-    monkeypatch.setenv("POSEWATCH_MODELS", os.fspath(holistic_model.folder.parent))
-    settings = Settings.model_validate({"work": {"device": "cpu"}})
-    found = machine.graphics(settings)
+    environ = {"POSEWATCH_MODELS": os.fspath(holistic_model.folder.parent)}
+    found = machine.graphics(Settings.model_validate({"work": {"device": "cpu"}}), environ)
     assert (found.provider, found.gpus) == ("CPUExecutionProvider", "")
 
 
-def test_a_model_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("POSEWATCH_MODELS", os.fspath(tmp_path))
+def test_a_model_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
-        machine.graphics(Settings())
+        machine.graphics(Settings(), {"POSEWATCH_MODELS": os.fspath(tmp_path)})
 
 
 @pytest.mark.parametrize(
@@ -164,23 +162,25 @@ def test_a_machine_without_systemd_has_no_units(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "_BOOTED", tmp_path / "nothing")
-    assert machine.unit(machine.SERVICE) is None
+    assert machine.units(machine.SERVICE) == []
 
 
-def test_a_unit_tells_how_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_units_tell_how_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "systemctl"
     program.write_text(
-        "#!/bin/sh\necho LoadState=loaded; echo StatusText=a=b; echo ActiveState=active\n"
+        "#!/bin/sh\n"
+        "echo Id=posewatch.service; echo LoadState=loaded; echo StatusText=a=b; echo\n"
+        "echo Id=posewatch@talks.service; echo LoadState=loaded; echo ActiveState=active\n"
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(machine, "_BOOTED", tmp_path)
-    found = machine.unit("posewatch.service")
-    assert found is not None
-    assert found.there
-    assert (found.state, found.properties["StatusText"]) == ("active", "a=b")
+    one, other = machine.units(machine.SERVICE, machine.INSTANCES)
+    assert (one.name, one.there, one.state) == ("posewatch.service", True, "")
+    assert one.properties["StatusText"] == "a=b"
+    assert (other.name, other.state) == ("posewatch@talks.service", "active")
     program.write_text("#!/bin/sh\nexit 1\n")
-    assert machine.unit("posewatch.service") is None
+    assert machine.units(machine.SERVICE) == []
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,8 @@ def test_the_cpu_needs_no_excuse(made: type[Made], opened: type) -> None:
     assert len(made.all) == 1
     with pytest.raises(ModelError, match=r"require_gpu is set, and work\.device is cpu"):
         opened(device="cpu", require_gpu=True)
+    with pytest.raises(ModelError, match=r"gpus is set, and work\.device is cpu"):
+        opened(device="cpu", gpus=[0])
 
 
 def test_versions_of_missing_packages_are_unknown() -> None:

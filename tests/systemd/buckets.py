@@ -52,7 +52,7 @@ def mounted(t: Trial) -> None:
     t.run("systemctl", "daemon-reload")
     t.write(CONFIG, settings(f'path = "{FOLDER}"'))
     t.run("systemctl", "start", "--no-block", UNIT)
-    waits = t.until(lambda: int(t.show("NRestarts", MOUNT)) > 1, 30)
+    waits = t.until(lambda: int(t.show("NRestarts", MOUNT)) > 0, 60)
     t.check("while the store is down, the mount is tried again", waits is not None, t.mount(MOUNT))
     t.check("and posewatch waits", t.show("ActiveState") == "activating", t.state())
     start_store(t)

@@ -30,12 +30,16 @@ from package_index import PYPI, default_sources  # noqa: E402 -- found by the li
 TOP = ROOT / "build" / "systemd"
 # What the package needs at work and at being built, what the tests need, and what boots.
 PACKAGES = (
-    "python3,python3-systemd,make,python3-venv,s3fs,lintian,systemd,systemd-container,dbus,procps"
+    "python3,python3-systemd,make,python3-venv,s3fs,cloud-init,curl"
+    ",systemd,systemd-container,dbus,procps"
 )
+# Debian does not package Ubuntu's archive key; what is made of it is thrown away.
+UBUNTU = "deb [trusted=yes] http://archive.ubuntu.com/ubuntu noble main universe"
 BOOT_SECONDS = 60.0
 
 PACKAGE = "/root/posewatch.deb"
 UPGRADE = "/root/posewatch-upgrade.deb"
+CLOUD = "/root/cloud-init.yaml"
 VIDEOS = "/var/lib/test-videos"
 STORE = "/opt/store"
 
@@ -124,6 +128,8 @@ def prepare(suite: str) -> Path:
         moto = ("moto", "flask", "flask-cors")
         pip = (f"{STORE}/bin/pip", "install", "--quiet", "-c", f"/root/{Path(pins).name}")
         _inside(base, *pip, *moto)
+        # It would look for a cloud at each boot.
+        (base / "etc" / "cloud" / "cloud-init.disabled").touch()
         ready.touch()
     shutil.copy(ROOT / "tests" / "s3" / "moto_locked.py", base / STORE[1:])
     return base
@@ -153,7 +159,7 @@ def _base(suite: str, purpose: str) -> Path:
     base, image = TOP / f"{suite}-{purpose}", TOP / f"{suite}.tar"
     if not image.exists():
         _say(f"making a fresh {suite}")
-        mirror = "http://deb.debian.org/debian"
+        mirror = UBUNTU if suite == "noble" else "http://deb.debian.org/debian"
         made = image.with_suffix(".new.tar")
         _run("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", suite, made, mirror)
         made.rename(image)
@@ -175,7 +181,8 @@ class Container:
     """
 
     def __init__(self, base: Path, files: Mapping[str, Path]) -> None:
-        self.run_folder = TOP / "run"
+        self.name = f"posewatch-test-{os.getpid()}"
+        self.run_folder = TOP / self.name
         shutil.rmtree(self.run_folder, ignore_errors=True)
         for name in ("upper", "work", "merged"):
             (self.run_folder / name).mkdir(parents=True)
@@ -183,7 +190,6 @@ class Container:
             inside = self.run_folder / "upper" / path[1:]
             inside.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, inside)
-        self.name = f"posewatch-test-{os.getpid()}"
         self.console = self.run_folder / "console.log"
         nspawn, environment = _nspawn(base)
         with self.console.open("w") as console:

@@ -2,7 +2,7 @@
 
 sudo python3 tests/systemd/live.py             everything
 sudo python3 tests/systemd/live.py stop crash  some scenarios, by the names of the functions
-SUITE=trixie sudo -E python3 …                 on another Debian than bookworm
+SUITE=trixie sudo -E python3 …                 on trixie or noble, not on bookworm
 
 Prints each check with what was seen; the exit status is 1 if one failed.
 """
@@ -13,58 +13,89 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import buckets
 import idle
 import packages
+import rented
 import services
-from container import PACKAGE, TOP, UPGRADE, Container, ContainerError, build, prepare, upgrade_of
+from container import (
+    CLOUD,
+    PACKAGE,
+    ROOT,
+    TOP,
+    UPGRADE,
+    Container,
+    ContainerError,
+    build,
+    prepare,
+    upgrade_of,
+)
 from trial import Trial
 
-# The last one switches the container off.
-SCENARIOS = (
-    *(*packages.FIRST, *services.SCENARIOS, *buckets.SCENARIOS),
-    *(*packages.LAST, *idle.SCENARIOS),
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+USER_DATA = ROOT / "packaging" / "cloud-init.yaml"
+
+GROUPS = (
+    (
+        *(*packages.FIRST, *services.SCENARIOS, *buckets.SCENARIOS),
+        *(*packages.LAST, *idle.SCENARIOS),
+    ),
+    rented.SCENARIOS,
 )
+"""Each has a container of its own, which its last scenario may switch off."""
 
 
-def main(names: list[str]) -> int:
+def play(scenarios: Sequence[Callable[[Trial], None]], container: Container) -> list[str]:
+    """Run some scenarios; return what failed."""
+    trial = Trial(container)
+    print(trial.run("systemctl", "--version").splitlines()[0])
+    for scenario in scenarios:
+        print(f"\n{scenario.__name__}: {scenario.__doc__}")
+        trial.fresh()
+        before = len(trial.failed)
+        scenario(trial)
+        if len(trial.failed) > before:
+            log = trial.run("journalctl", "-o", "short-precise", "--no-pager")
+            (TOP / f"{scenario.__name__}.log").write_text(log + "\n", encoding="utf-8")
+            print(f"        its journal: {TOP / scenario.__name__}.log")
+    return trial.failed
+
+
+def main(names: Sequence[str]) -> int:
     """Run the scenarios; return the exit status."""
     if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
         print("it needs root, and Debian's mmdebstrap", file=sys.stderr)
         return 2
-    # Nothing goes without the first, which installs the package.
-    wanted = [s for s in SCENARIOS if not names or s.__name__ in {"install", *names}]
-    if len(wanted) == 1 and names != ["install"]:
-        print("scenarios:", *(s.__name__ for s in SCENARIOS), file=sys.stderr)
+    known = [scenario.__name__ for group in GROUPS for scenario in group]
+    if not set(names) <= set(known):
+        print("scenarios:", *known, file=sys.stderr)
         return 2
+    suite, failed = os.environ.get("SUITE", "bookworm"), []
     try:
-        suite = os.environ.get("SUITE", "bookworm")
         package = build(suite)
-        files = {PACKAGE: package, UPGRADE: upgrade_of(package)}
-        container = Container(prepare(suite), files)
+        base = prepare(suite)
+        files = {PACKAGE: package, UPGRADE: upgrade_of(package), CLOUD: USER_DATA}
+        for group in GROUPS:
+            wanted = [each for each in group if not names or each.__name__ in names]
+            if not wanted:
+                continue
+            if group is GROUPS[0] and packages.install not in wanted:
+                wanted.insert(0, packages.install)  # nothing there goes without
+            with closing(Container(base, files)) as container:
+                failed += play(wanted, container)
     except ContainerError as error:
         print(error, file=sys.stderr)
         return 1
-    try:
-        trial = Trial(container)
-        print(trial.run("systemctl", "--version").splitlines()[0])
-        for scenario in wanted:
-            print(f"\n{scenario.__name__}: {scenario.__doc__}")
-            trial.fresh()
-            before = len(trial.failed)
-            scenario(trial)
-            if len(trial.failed) > before:
-                log = trial.run("journalctl", "-o", "short-precise", "--no-pager")
-                (TOP / f"{scenario.__name__}.log").write_text(log + "\n", encoding="utf-8")
-                print(f"        its journal: {TOP / scenario.__name__}.log")
-    finally:
-        container.close()
-    print(f"\nfailed: {trial.failed}" if trial.failed else "\nall is well")
-    return 1 if trial.failed else 0
+    print(f"\nfailed: {failed}" if failed else "\nall is well")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

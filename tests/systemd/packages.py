@@ -80,6 +80,24 @@ def prepare_instance(t: Trial) -> None:
     t.write("/etc/posewatch/posewatch@talks.toml", settings)
 
 
+def fstab(t: Trial) -> None:
+    """What the docs say about NFS is a mount that posewatch waits for, and nobody else."""
+    page = t.run("cat", "/usr/share/doc/posewatch/operations.md").partition("<!-- fstab -->")[2]
+    lines = [line for line in page.split("```")[1].splitlines() if " /srv/posewatch " in line]
+    t.check("the docs have two lines", len(lines) == 2, lines)
+    for line in lines:
+        t.write("/etc/fstab", line + "\n")
+        t.run("systemctl", "daemon-reload")
+        mount = "srv-posewatch.mount"
+        waits = [mount in t.show(name).split() for name in ("Requires", "After")]
+        t.check("posewatch waits for it", waits == [True, True], waits)
+        t.check("logging in does not", "remote-fs.target" not in t.show("Before", mount))
+        t.check("after the network", "network-online.target" in t.show("After", mount))
+        t.check("without an end", t.show("TimeoutUSec", mount) == "infinity")
+    t.run("rm", "/etc/fstab")
+    t.run("systemctl", "daemon-reload")
+
+
 def upgrade(t: Trial) -> None:
     """An upgrade in the middle of the work loses no video and doubles none."""
     names = [f"video-{i}" for i in range(5)]
@@ -147,5 +165,5 @@ def removal(t: Trial) -> None:
     t.check("it can be installed anew", t.works(*APT, "install", PACKAGE) and t.start(), t.state())
 
 
-FIRST: tuple[Callable[[Trial], None], ...] = (install, ownership, instance)
+FIRST: tuple[Callable[[Trial], None], ...] = (install, ownership, instance, fstab)
 LAST: tuple[Callable[[Trial], None], ...] = (upgrade, removal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trial import Trial
+
+WHO = ("--reuid=posewatch", "--regid=posewatch", "--clear-groups")
+"""The service's user, for setpriv."""
 
 
 def unit_file(t: Trial) -> None:
@@ -106,8 +110,9 @@ def stop(t: Trial) -> None:
     t.check("it stops after the grace of 2 s", 1.5 < took < 6, f"{took:.1f} s; {t.state()}")
     clean = t.show("Result") == "success" and t.show("ExecMainStatus") == "0"
     t.check("with status 0", clean)
-    t.check("no lock and no local copy is left", t.nothing_left(), t.files())
+    t.check("no lock is left", t.nothing_left(), t.files())
     t.check("the video was given back", t.said("given back"))
+    t.check("its copy is kept for the next start", len(t.copies()) == 1, t.copies())
 
     t.fresh()
     t.configure("work.grace = 60.0\n", "[Service]\nTimeoutStopSec=2\n")
@@ -120,7 +125,7 @@ def stop(t: Trial) -> None:
     took = time.monotonic() - began
     t.check("a running video may finish", t.done("medium"), f"{took:.1f} s; {t.files()}")
     t.check("which may take longer than TimeoutStopSec", t.show("Result") == "success", t.state())
-    t.check("no lock and no local copy is left", t.nothing_left(), t.files())
+    t.check("no lock is left", t.nothing_left(), t.files())
 
 
 def crash(t: Trial) -> None:
@@ -140,7 +145,7 @@ def crash(t: Trial) -> None:
     took = t.until(lambda: "medium.mp4.lock" not in " ".join(t.files()), 20)
     t.check("and its locks are swept", took is not None, f"{took} s; {t.files()}")
     t.run("systemctl", "stop", UNIT)
-    t.check("nothing is left after a stop", t.nothing_left(), t.files())
+    t.check("nothing is left after a stop", t.nothing_left() and not t.copies(), t.files())
 
 
 def hang(t: Trial) -> None:
@@ -309,7 +314,33 @@ def read_only(t: Trial) -> None:
     t.check("ReadWritePaths= opens it", took is not None, t.state())
 
 
+def doctor(t: Trial) -> None:
+    """`posewatch doctor`, as the service's user and without a word, looks at the service."""
+
+    def found() -> dict[str, dict[str, str]]:
+        told = t.run("setpriv", *WHO, "posewatch", "doctor", "--json")
+        findings, _ = json.JSONDecoder().raw_decode(told, told.index("["))
+        return {it["about"]: it for it in findings}
+
+    t.start()
+    about = found()
+    wrong = [it for it in about.values() if it["level"] == "error"]
+    t.check("nothing is an error", not wrong, wrong or sorted(about))
+    t.check("it finds the folder", FOLDER in about["folder"]["said"], about["folder"]["said"])
+    t.check("it loads the model of the service", "the CPU" in about["networks"]["said"])
+    t.check("the service is active", about["systemd"]["level"] == "ok", about["systemd"]["said"])
+    t.run("systemctl", "stop", UNIT)
+    level = found()["systemd"]["level"]
+    t.check("when it is stopped, that is a warning", level == "warning", level)
+    t.configure('idle.action = "poweroff"\n')
+    idle = found()["idle"]
+    t.check("a power-off that nobody listens to is an error", idle["level"] == "error", idle)
+    t.configure("watch.nonsense = 1\n")
+    t.check("a wrong setting is an error", found()["settings"]["level"] == "error")
+
+
 SCENARIOS: tuple[Callable[[Trial], None], ...] = (
     *(unit_file, work, wild_name, reload, notify_reload, stop, crash, hang, stuck_loop),
     *(dead_thread, crash_loop, wrong_setting, late_folder, lost_mount, mount_unit, read_only),
+    doctor,
 )

@@ -102,9 +102,16 @@ class Trial:
         self.run("cp", f"{VIDEOS}/{video}.mp4", f"{folder}/{name}.mp4")
 
     def receipt(self, name: str, folder: str = FOLDER) -> dict[str, Any] | None:
-        """The receipt of a video, once it is there."""
+        """The receipt of a video, once it is there and whole.
+
+        s3fs shows a file that was just replaced with its old size, for as long as it believes it.
+        """
         text = self.run("cat", f"{folder}/{name}.posewatch.json")
-        return json.loads(text) if text.startswith("{") else None
+        try:
+            found: dict[str, Any] = json.loads(text)
+        except ValueError:
+            return None
+        return found
 
     def done(self, name: str, folder: str = FOLDER) -> bool:
         """Whether a video has results."""
@@ -140,10 +147,12 @@ class Trial:
         return self.run("find", folder, "-mindepth", "1", "-printf", r"%P\n").splitlines()
 
     def nothing_left(self) -> bool:
-        """Whether neither locks nor hidden files nor local copies are left."""
-        locks = [name for name in self.files() if ".lock" in name or name.startswith(".")]
-        copies = self.run("find", CACHE, "-mindepth", "1").splitlines()
-        return not locks and not copies
+        """Whether neither locks nor hidden files are left in the watched folder."""
+        return not [name for name in self.files() if ".lock" in name or name.startswith(".")]
+
+    def copies(self) -> list[str]:
+        """The local copies of videos."""
+        return self.run("find", CACHE, "-mindepth", "1", "-type", "d").splitlines()
 
     def fresh(self) -> None:
         """Bring everything back to where a scenario begins."""

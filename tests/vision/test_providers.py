@@ -20,7 +20,7 @@ from posewatch.vision.providers import (
     CUDA,
     TENSORRT,
     Device,
-    check_driver,
+    check_gpu,
     check_used,
     engine_folder,
     hint,
@@ -211,7 +211,21 @@ def test_a_driver_that_is_too_old_for_this_cuda_is_told_before_anything_is_tried
     with pytest.raises(ModelError, match=r"speaks CUDA 12\.4, .* needs CUDA 13\. Update"):
         opened(gpu=old)
     assert fake.made == []
-    check_driver(H100)
+    check_gpu(H100)
+
+
+def test_a_gpu_that_this_cuda_has_dropped_is_told_before_anything_is_tried(
+    fake: type[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = Gpu(0, "Tesla V100", (7, 0), (13, 0))
+    with pytest.raises(ModelError, match=r"Tesla V100 \(compute capability 7\.0\) is too old"):
+        opened(gpu=old)
+    assert fake.made == []
+    check_gpu(Gpu(0, "NVIDIA T4", (7, 5), (13, 0)))
+    monkeypatch.setattr(providers_module.ort, "cuda_version", "12.8")
+    check_gpu(old)
+    monkeypatch.setattr(providers_module.ort, "cuda_version", "")
+    check_gpu(old)
 
 
 def test_a_gpu_of_another_architecture_is_told_at_the_start(fake: type[Session]) -> None:
@@ -238,9 +252,20 @@ def test_what_onnxruntime_prints_about_its_libraries_is_kept_from_the_terminal(
     def chatter() -> None:
         sys.stdout.write("Failed to load\n  libcudart.so.13\n")
 
-    monkeypatch.setattr(providers_module.ort, "preload_dlls", chatter)
-    assert look_for_libraries() == "Failed to load libcudart.so.13"
+    monkeypatch.setattr(providers_module.ort, "preload_dlls", chatter, raising=False)
+    assert look_for_libraries(CUDA) == "Failed to load libcudart.so.13"
     assert capsys.readouterr().out == ""
+
+
+def test_tensorrt_s_libraries_are_taken_from_where_pip_has_put_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tensorrt_libs.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    look_for_libraries(CUDA)
+    assert "tensorrt_libs" not in sys.modules
+    look_for_libraries(TENSORRT)
+    assert sys.modules.pop("tensorrt_libs").__file__ == str(tmp_path / "tensorrt_libs.py")
 
 
 def test_an_error_nobody_knows_has_a_hint_as_well() -> None:

@@ -230,7 +230,7 @@ def show(
 @app.command()
 def derive(
     files: Annotated[
-        list[Path], typer.Argument(metavar="RESULT...", help="Results of the recipe dwpose.")
+        list[Path], typer.Argument(metavar="RESULT", help="Results of the recipe dwpose.")
     ],
     output: Annotated[
         Path,

@@ -20,6 +20,7 @@ from posewatch.models.cards import (
     Input,
     PoseNetwork,
     TfliteNetwork,
+    TopDownCard,
     WheelCard,
     card,
     list_cards,
@@ -115,6 +116,9 @@ def show_model(name: Name, as_json: AsJson = False) -> None:
     facts.add_row("installed", Text(str(installed.folder) if installed else "no"))
     parts = ", ".join(f"{part.name} {part.count}" for part in shown.components)
     facts.add_row("keypoints", f"{len(shown.keypoints)}: {parts}")
+    if isinstance(shown, TopDownCard) and (off := shown.calibration) is not None:
+        told = f"{off.median:g} px in the median, {off.most:g} for 95 %, {off.largest:g} at most"
+        facts.add_row("off by", f"{told}; {off.lost:.2%} found by one only; {off.frames:,} frames")
     console.print(facts)
     networks = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
     for column in ("Network", "Input", "Range", "Bytes", "sha256"):

@@ -311,7 +311,7 @@ class OpenPose:
 
     Attributes:
         head: what describes it.
-        compact: how its coordinates are kept as small integers; None if they are not.
+        compact: how coordinates are kept as small integers; None: they are not.
     """
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
@@ -350,8 +350,7 @@ class OpenPose:
             others={
                 name: _shape(archive, name, "<f4")[1:]
                 for name in sorted(path.removesuffix(".npy") for path in names)
-                if name not in {*shapes, _FPS, _SIZE, _PROVENANCE}
-                and _has_rows(archive, name, frames[0])
+                if name not in {*shapes, *_OWN} and _has_rows(archive, name, frames[0])
             },
         )
 

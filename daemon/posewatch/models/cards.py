@@ -322,6 +322,29 @@ class Card(_Record):
         raise ModelError(f"{self.name} has no network {name!r}", hint=f"It has: {known}.")
 
 
+class Calibration(_Record):
+    """How far networks of reduced precision are from those that they were made of.
+
+    Measured by `tests/bench/calibration.py`, in pixels of the pictures, over all keypoints that
+    both found.
+
+    Attributes:
+        against: sha256 of the detector and of the pose network of full precision.
+        frames: that were looked at.
+        median: half of the keypoints are closer.
+        most: 95 % are closer.
+        largest: all are.
+        lost: part of the keypoints that only one of both found.
+    """
+
+    against: tuple[Sha256, Sha256]
+    frames: Annotated[int, Field(gt=0)]
+    median: Annotated[float, Field(ge=0)]
+    most: Annotated[float, Field(ge=0)]
+    largest: Annotated[float, Field(ge=0)]
+    lost: Annotated[float, Field(ge=0, le=1)]
+
+
 class WheelCard(Card):
     """A model whose networks are TFLite files in a wheel, see `models.convert`."""
 
@@ -337,6 +360,7 @@ class TopDownCard(Card):
         source: None where the files have to be given to a pull.
         keypoint_order: `openpose`: the 133 keypoints of COCO-WholeBody in the order of OpenPose,
             with a neck, 134 in all; `network`: as the network gives them.
+        calibration: needed by networks of reduced precision.
     """
 
     name: Annotated[str, Field(pattern=_NAME, max_length=14)]
@@ -344,6 +368,7 @@ class TopDownCard(Card):
     networks: tuple[DetectorNetwork, PoseNetwork]
     dimensions: tuple[Literal["x"], Literal["y"]] = ("x", "y")
     keypoint_order: Literal["openpose", "network"]
+    calibration: Calibration | None = None
 
     @model_validator(mode="after")
     def _names_are_those_of_the_pipeline(self) -> Self:

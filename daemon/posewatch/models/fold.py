@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 MOST = 1000
 """Boxes of one picture that leave the graph. One person lights up a few dozen cells."""
 
+_INTEGER = frozenset(
+    {"QuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
+    | {"DynamicQuantizeLinear"}
+)
+"""Operators of networks that compute in small integers."""
+_HALF = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16})
 _OLDEST_OPSET = 11
 _FREE_WEIGHTS = 4
 """The version of ONNX's file format since which weights need not be listed as inputs."""
@@ -95,6 +101,18 @@ def fold(data: bytes, network: DetectorNetwork | PoseNetwork, *, loosen: bool) -
     model.ir_version = max(model.ir_version, _FREE_WEIGHTS)
     made: bytes = model.SerializeToString(deterministic=True)
     return made
+
+
+def reduced(data: bytes) -> str:
+    """In what a network computes, if not in float32: `int8`, `fp16`; else empty.
+
+    Args:
+        data: an ONNX file.
+    """
+    graph = onnx.load_from_string(data).graph
+    if any(node.op_type in _INTEGER for node in graph.node):
+        return "int8"
+    return "fp16" if any(weight.data_type in _HALF for weight in graph.initializer) else ""
 
 
 _HINT = "Download it again; if that does not help, its server has another file."

@@ -184,7 +184,7 @@ def _convert(card: WheelCard, files: dict[str, bytes], folder: Path, progress: P
 def _rewrite(card: TopDownCard, files: dict[str, Path], folder: Path, progress: Progress) -> None:
     """Rewrite and verify every published network into `folder`."""
     # Only here, as above.
-    from posewatch.models.fold import fold  # noqa: PLC0415 - see above
+    from posewatch.models.fold import fold, reduced  # noqa: PLC0415 - see above
     from posewatch.models.verify_fold import verify_fold  # noqa: PLC0415 - see above
 
     networks: tuple[DetectorNetwork | PoseNetwork, ...] = card.networks
@@ -192,6 +192,12 @@ def _rewrite(card: TopDownCard, files: dict[str, Path], folder: Path, progress: 
     for done, network in enumerate(networks):
         progress(Stage.CONVERT, done, total)
         published, made = files[network.name], folder / file_name(network.name)
+        kind = reduced(published.read_bytes())
+        if kind and card.calibration is None:
+            raise ModelError(
+                f"{network.member} computes in {kind}, and its card does not say how far off it is",
+                hint='docs/models.md, "Reduced precision", tells how that is measured',
+            )
         try:
             made.write_bytes(fold(published.read_bytes(), network, loosen=True))
             verify_fold(published, made, network)

@@ -100,7 +100,7 @@ class Board:
         """The poses that were found lately. Drawn when asked for, each once, one at a time."""
         lately = self._sources.glimpse()
         if lately is None:
-            return Answer.text(HTTPStatus.NOT_FOUND, "Nothing was found by this process yet.")
+            return Answer.text(HTTPStatus.NOT_FOUND, "No poses were found yet.")
         _, glimpse = lately
         with self._drawing:
             if self._drawn is None or self._drawn[0] is not glimpse:

@@ -40,6 +40,7 @@ from posewatch.service.folder import find, open_safely, open_storage, share_of
 from posewatch.service.http import HttpServer
 from posewatch.service.idler import Idler
 from posewatch.service.inbox import Ask, Hint, Inbox, Trouble
+from posewatch.service.latest import Latest
 from posewatch.service.notify import Notifier, SilentNotifier, Watchdog, notifier, watchdog_interval
 from posewatch.service.overview import Overview
 from posewatch.service.pages import Check, Pages, Readiness
@@ -100,12 +101,15 @@ def examine(
 ) -> Iterator[Finding]:
     """What `doctor` finds, see `service.doctor`.
 
-    Without any word about what to look at, it is the service's settings.
+    Without any word about what to look at, it is the service: its settings and its environment.
     """
+    environ = dict(os.environ)
     if config_file is None and folder is None and machine.SETTINGS.exists():
         config_file = machine.SETTINGS
+        for service in machine.units(machine.SERVICE):
+            environ |= service.environment
     clock = SystemClock()
-    return doctor.examine(lambda: config.load(config_file), folder, os.environ, clock, alive)
+    return doctor.examine(lambda: config.load(config_file), folder, environ, clock, alive)
 
 
 def serve(load: Callable[[], config.Settings], folder: str | None) -> None:
@@ -255,6 +259,7 @@ class _House:
                 scans_cost=self._watched.place is not None,
                 window=self._window,
                 idler=self._idler(),
+                latest=Latest(storage),
             )
             self._daemon = Daemon(parts, settings, runner, self._inbox, until_idle=until_idle)
             stack.enter_context(self._signals(signal.SIGTERM, signal.SIGINT))

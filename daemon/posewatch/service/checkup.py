@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from posewatch.config import HttpSettings, IdleSettings, WorkSettings
@@ -278,7 +279,8 @@ class Unit:
 
     Attributes:
         name: of the unit.
-        properties: `LoadState`, `ActiveState`, `SubState`, `Result`, `StatusText`, `NRestarts`.
+        properties: `LoadState`, `ActiveState`, `SubState`, `Result`, `StatusText`, `NRestarts`,
+            `Environment`.
     """
 
     name: str
@@ -294,9 +296,25 @@ class Unit:
         """Whether it runs."""
         return self.properties.get("ActiveState", "")
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the unit gives its process, beside what every service gets."""
+        try:
+            words = shlex.split(self.properties.get("Environment", ""))
+        except ValueError:  # a quote that is not closed
+            return {}
+        return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def services(found: Sequence[Unit]) -> list[Finding]:
+    """How the service and its instances are; where there are instances, it need not run itself."""
+    there = [it for it in found if it.there]
+    instances = [it for it in there if "@" in it.name]
+    return [unit(it) for it in there if it in instances or it.state != "inactive" or not instances]
+
 
 def unit(found: Unit) -> Finding:
-    """How the service is."""
+    """How one service is."""
     text = found.properties.get("StatusText", "")
     said = f"{found.name} is {found.state}" + (f": {text}" if text else "")
     log = f"journalctl -u {found.name} -p warning"

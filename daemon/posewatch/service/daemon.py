@@ -23,9 +23,11 @@ from posewatch.base.metrics import HintSource, Outcome, Success, VideoState
 from posewatch.catalog import OPEN, Catalog, Held, Rules, Share, State, version_of
 from posewatch.claims.survey import survey
 from posewatch.formats import names
+from posewatch.formats.receipt import Receipt
 from posewatch.service.idler import Acted
 from posewatch.service.inbox import Ask, Hint, Trouble
 from posewatch.service.inspect import newest_holders, standing, unlisted_keys
+from posewatch.service.latest import newer
 from posewatch.service.overview import Overview, Pace
 from posewatch.service.pages import Check, Readiness
 from posewatch.service.sweep import Sweeper
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from posewatch.config import Settings
     from posewatch.service.idler import Idler
     from posewatch.service.inbox import Inbox, Message
+    from posewatch.service.latest import Latest, Newest
     from posewatch.service.notify import Notifier
     from posewatch.service.progress import Progress
     from posewatch.service.window import Window
@@ -94,6 +97,7 @@ class Parts:
         scans_cost: whether a scan costs money: there are fewer while there is nothing to do.
         window: through which others see what stands in the folder.
         idler: stops the machine when there is nothing to do.
+        latest: shows the newest result.
     """
 
     storage: Storage
@@ -111,6 +115,7 @@ class Parts:
     scans_cost: bool
     window: Window
     idler: Idler
+    latest: Latest
 
 
 class Daemon:
@@ -151,6 +156,7 @@ class Daemon:
         self._stop_at: float | None = None
         self._skipped: set[str] = set()
         self._unlisted_keys: list[str] = []
+        self._newest: Newest | None = None
         self._holders: dict[str, LockRecord | None] = {}
         self._misnamed: set[str] = set()
         self._reported = -TURN
@@ -164,8 +170,8 @@ class Daemon:
         return self._overview
 
     def glimpse(self) -> tuple[str, Glimpse] | None:
-        """What was found lately, and in which video."""
-        return self._parts.heart.glimpse()
+        """What was found lately, and in which video: here, or else by whoever was last."""
+        return self._parts.heart.glimpse() or self._parts.latest.glimpse(self._newest)
 
     @property
     def idle(self) -> str:
@@ -310,6 +316,8 @@ class Daemon:
         self._catalog.scanned(scan.listing, now, began=scan.began, unlisted=unlisted)
         for key, version, receipt in scan.receipts:
             self._catalog.receipt_read(key, version, receipt)
+            if isinstance(receipt, Receipt):
+                self._newest = newer(self._newest, key, receipt)
         ttl = self._settings.claims.ttl
         locks = survey(
             self._parts.observer, scan.locks, began=scan.listed, ended=scan.ended, ttl=ttl

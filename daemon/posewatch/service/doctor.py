@@ -42,7 +42,7 @@ def examine(
     Args:
         load: reads the settings, as the daemon would have them.
         given: the folder, or the bucket's address; wins over the settings.
-        environ: of this process.
+        environ: of the daemon.
         clock: the time.
         alive: called now and then while it goes on.
     """
@@ -66,7 +66,7 @@ def examine(
 def this_machine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Look at what work needs beside the folder."""
     try:
-        yield checkup.networks(machine.graphics(settings), settings.work)
+        yield checkup.networks(machine.graphics(settings, environ), settings.work)
     except PosewatchError as refusal:
         yield error("networks", refusal.message, refusal.hint)
     yield checkup.codecs(decoders(checkup.CODECS))
@@ -74,10 +74,9 @@ def this_machine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Fin
     yield checkup.cache(machine.disk(path), settings.cache.limit_bytes)
     yield checkup.limits(machine.limits(), settings.decode.memory_bytes)
     yield checkup.http(settings.http, loopback=machine.is_loopback(settings.http.host))
-    yield checkup.poweroff(settings.idle, machine.unit(machine.REQUESTS))
-    service = machine.unit(machine.SERVICE)
-    if service is not None and service.there:
-        yield checkup.unit(service)
+    requests = machine.units(machine.REQUESTS)
+    yield checkup.poweroff(settings.idle, requests[0] if requests else None)
+    yield from checkup.services(machine.units(machine.SERVICE, machine.INSTANCES))
 
 
 def folder(
@@ -94,7 +93,7 @@ def folder(
     Args:
         watched: what is to be watched.
         settings: as the daemon would have them.
-        environ: of this process.
+        environ: of the daemon.
         clock: the time.
         alive: called now and then while it goes on.
     """

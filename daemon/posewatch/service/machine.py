@@ -19,16 +19,19 @@ from urllib.request import Request, urlopen
 
 from posewatch.base.clock import SystemClock
 from posewatch.base.metrics import Metrics
-from posewatch.models.cache import ModelCache
+from posewatch.models.cache import ModelCache, default_root
 from posewatch.service.checkup import Clocks, Disk, Graphics, Limits, Unit, Watches
 from posewatch.service.recipes import Opening
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from posewatch.base.clock import Clock
     from posewatch.config import Settings
     from posewatch.storage.s3_place import S3Place
 
 SERVICE: Final = "posewatch.service"
+INSTANCES: Final = "posewatch@*.service"
 REQUESTS: Final = "posewatch-poweroff.path"
 SETTINGS: Final = Path("/etc/posewatch/posewatch.toml")
 """Of the service."""
@@ -36,7 +39,7 @@ SETTINGS: Final = Path("/etc/posewatch/posewatch.toml")
 _BOOTED: Final = Path("/run/systemd/system")
 """Is there where systemd runs the machine: sd_booted(3)."""
 
-_PROPERTIES: Final = "LoadState,ActiveState,SubState,Result,StatusText,NRestarts"
+_PROPERTIES: Final = "Id,LoadState,ActiveState,SubState,Result,StatusText,NRestarts,Environment"
 
 _PATIENCE: Final = 5.0
 """Seconds for whoever is asked."""
@@ -47,14 +50,18 @@ _MODES_AND_STATUS: Final = struct.Struct("@I4xqqqqi")
 _UNSYNCHRONISED: Final = 0x40  # STA_UNSYNC
 
 
-def graphics(settings: Settings) -> Graphics:
+def graphics(settings: Settings, environ: Mapping[str, str]) -> Graphics:
     """Load the networks as the daemon would, and see where they run.
+
+    Args:
+        settings: which, and where.
+        environ: of the daemon; says where the models are.
 
     Raises:
         ModelError: the model is not there, or cannot be used as the settings want it.
     """
     with ExitStack() as stack:
-        opening = Opening(settings.recipe, ModelCache())
+        opening = Opening(settings.recipe, ModelCache(default_root(environ)))
         opened = opening.open(settings.work, stack, Metrics(), SystemClock())
         loaded = opened.loaded
         gpus = loaded.software.get("gpu", "")
@@ -156,21 +163,28 @@ def watches(folders: int) -> Watches | None:
     return Watches(allowed=int(text), folders=folders)
 
 
-def unit(name: str) -> Unit | None:
-    """A unit of systemd; None on a machine that systemd does not run."""
+def units(*patterns: str) -> list[Unit]:
+    """Units of systemd, by their names; none on a machine that systemd does not run.
+
+    Args:
+        patterns: names, which are told of also when there is no such unit, or patterns such as
+            `posewatch@*.service` for those that are loaded.
+    """
     if not _BOOTED.is_dir():
-        return None
+        return []
     try:
         told = subprocess.run(  # noqa: S603 -- systemd's own tool, and no word of a stranger
-            ["systemctl", "show", "-p", _PROPERTIES, name],  # noqa: S607 -- wherever it is
+            ["systemctl", "show", "-p", _PROPERTIES, *patterns],  # noqa: S607 -- wherever it is
             capture_output=True,
             text=True,
             timeout=_PATIENCE,
             check=True,
         ).stdout
     except (OSError, subprocess.SubprocessError):
-        return None
-    return Unit(name, dict(line.split("=", 1) for line in told.splitlines() if "=" in line))
+        return []
+    blocks = (block.splitlines() for block in told.split("\n\n"))
+    found = (dict(line.split("=", 1) for line in block if "=" in line) for block in blocks)
+    return [Unit(properties["Id"], properties) for properties in found if "Id" in properties]
 
 
 def is_loopback(host: str) -> bool:

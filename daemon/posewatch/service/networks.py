@@ -68,9 +68,10 @@ def open_networks(
     """
     device = Device(work.device)
     if device is Device.CPU:
-        if work.require_gpu:
+        if work.require_gpu or work.gpus:
+            name = "require_gpu" if work.require_gpu else "gpus"
             raise ModelError(
-                "work.require_gpu is set, and work.device is cpu", hint="Change one of them"
+                f"work.{name} is set, and work.device is cpu", hint="Change one of them"
             )
         return Networks(timed(OnnxEngine(files)), CPU)
     wanted = Device.CUDA if device is Device.AUTO else device

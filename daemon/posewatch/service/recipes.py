@@ -112,7 +112,7 @@ class Opening:
 
         networks = open_networks(files, work, engines, stack, timed)
         metrics.gpu_wanted.set(work.require_gpu or wants_gpu(Device(work.device)))
-        metrics.gpu_used.set(not networks.on_cpu)
+        metrics.gpus_used.set(len(networks.gpus))
         software = {name: version_of(*packages) for name, packages in SOFTWARE.items()}
         if networks.gpus:
             software["gpu"] = ", ".join(networks.gpus)
@@ -136,7 +136,7 @@ def _recipe(
             ),
             _parts(card),
             loaded,
-            settings.people,
+            people=settings.people,
             name=card.name,
             card=digest,
             files=_files(card, settings),

@@ -59,8 +59,8 @@ class DWPose(PoseRecipe):
         top_down: TopDown,
         keypoints: str,
         loaded: Loaded,
-        people: int = 1,
         *,
+        people: int = 1,
         name: str = NAME,
         card: str = "",
         files: Files = DEFAULT,
@@ -78,12 +78,13 @@ class DWPose(PoseRecipe):
         self._keypoints = keypoints
         self._people = people
 
-    def _finished(self, draft: Path, alive: Callable[[], None]) -> Path:
-        if self._top_down.people == 1:
-            return draft
-        chosen = draft.with_name(f"chosen{self.suffix}")
-        choose(draft, chosen, self._top_down.rule, self._people, alive=alive)
-        draft.unlink()
+    def _finished(self, path: Path, alive: Callable[[], None]) -> Path:
+        top_down = self._top_down
+        if top_down.people == 1:
+            return path
+        chosen = path.with_name(f"chosen{self.suffix}")
+        choose(path, chosen, top_down.rule, self._people, alive=alive)
+        path.unlink()
         return chosen
 
     def _start(self, video: VideoInfo) -> Callable[[Chunk], Rows]:

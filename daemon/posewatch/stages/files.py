@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -88,15 +88,9 @@ def components_of(parts: Sequence[Part], skeleton: Skeleton | None) -> tuple[Com
         start += part.count
     if set(made) != set(_LIKE_POSE_FORMAT):
         return tuple(made.values())
+    # MediaPipe gives no confidence but for the pose.
     return tuple(
-        Component(
-            name,
-            made[part].start,
-            made[part].points,
-            made[part].limbs,
-            made[part].colours,
-            certain=part != "pose",  # MediaPipe gives no confidence for the others
-        )
+        replace(made[part], name=name, certain=part != "pose")
         for part, name in _LIKE_POSE_FORMAT.items()
     )
 

@@ -9,8 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from posewatch import __version__
 from posewatch.base.errors import Fault, InputError, PosewatchError
 from posewatch.formats.compact import Compact
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from posewatch.stages.files import Files
@@ -92,14 +91,10 @@ class PoseRecipe(ABC):
     def _writer(self, path: Path, compact: Compact | None) -> PoseWriter:
         """Begin a result, whose coordinates are kept as `compact` says."""
 
-    def _finished(self, draft: Path, alive: Callable[[], None]) -> Path:  # noqa: ARG002 -- for others
-        """What becomes of a pose file once it is whole, before anything is made of it.
-
-        Args:
-            draft: the pose file.
-            alive: called now and then; what it raises, passes.
-        """
-        return draft
+    def _finished(self, path: Path, alive: Callable[[], None]) -> Path:
+        """A pose file as it is to stay, when all of it is known; calls `alive` now and then."""
+        del alive
+        return path
 
     @abstractmethod
     def _about(self) -> Mapping[str, str]:
@@ -129,7 +124,10 @@ class PoseRecipe(ABC):
                     rows = find(chunk)
                     inferred = clock()
                     writer.append(rows.frames, rows.confidences, chunk.times, rows.others)
-                    glimpse = _glimpse(rows, (info.width, info.height), frames) or glimpse
+                    seen = Glimpse.of(
+                        rows.frames, rows.confidences, (info.width, info.height), frames
+                    )
+                    glimpse = seen or glimpse
                     frames, last = frames + len(chunk.times), float(chunk.times[-1])
                     written = clock()
                     spent["decode"] += decoded - begun
@@ -186,18 +184,3 @@ class PoseRecipe(ABC):
                 provenance = json.loads(read(path))
                 return isinstance(provenance, dict) and provenance.get("producer") == "posewatch"
         return False
-
-
-def _glimpse(rows: Rows, size: tuple[int, int], first: int) -> Glimpse | None:
-    """The frame in which most was found; None where nothing was.
-
-    Args:
-        rows: what was found.
-        size: of the pictures.
-        first: number of the first of these frames.
-    """
-    found = np.isfinite(rows.frames[..., 0]).reshape(len(rows.frames), -1).sum(axis=1)
-    best = int(found.argmax())
-    if not found[best]:
-        return None
-    return Glimpse(rows.frames[best].copy(), rows.confidences[best].copy(), size, first + best)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from posewatch.base.errors import PosewatchError, SettingsError
 from posewatch.formats.pose_npz import open_pose
+from posewatch.stages.recipe import Glimpse
 from posewatch.vision import draw
 from posewatch.vision.encode import VideoWriter
 from posewatch.vision.skeleton import skeleton_of
@@ -24,10 +26,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from posewatch.formats.pose_npz import OpenPose
-    from posewatch.stages.recipe import Glimpse
     from posewatch.vision.decoder import Decoder, Video
 
 _ROWS = 256
+_BEGINNING = 8  # times as many frames are looked at for a glimpse
+_SANE_FRAME = 20_000  # numbers: a dozen people
 _TILES = 9
 _TILE_PIXELS = 640
 _GROUND = 24  # grey, so that the shadows of the lines are seen
@@ -288,10 +291,29 @@ def _people(
     yield from zip(single, confidences.reshape(len(single), -1), strict=True)
 
 
+def glimpse(result: Path) -> Glimpse | None:
+    """What was found in a frame at the beginning of a result.
+
+    None where nobody was, or where a frame is larger than any of ours: the file may be anybody's.
+
+    Raises:
+        PoseFileError: it is no pose file.
+    """
+    found: Glimpse | None = None
+    start = 0
+    with open_pose(result) as pose:
+        if math.prod(pose.head.points) > _SANE_FRAME:
+            return None
+        for block in islice(pose.blocks(_ROWS), _BEGINNING):
+            seen = Glimpse.of(block.frames, block.confidences, pose.head.size, start)
+            found, start = seen or found, start + len(block.timestamps)
+    return found
+
+
 def picture(glimpse: Glimpse) -> bytes:
     """The skeletons of one frame on a dark ground, as PNG. Nothing of the video is in it."""
     width, height = glimpse.size
-    scale = min(_TILE_PIXELS / max(width, height), 1.0)
+    scale = min(_TILE_PIXELS / max(width, height, 1), 1.0)
     shape = (max(1, round(height * scale)), max(1, round(width * scale)), 3)
     image = np.full(shape, _GROUND, np.uint8)
     skeleton = skeleton_of(glimpse.points.shape)

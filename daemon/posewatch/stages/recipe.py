@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from posewatch.vision.decoder import Decoder
@@ -53,6 +54,28 @@ class Glimpse:
     confidences: NDArray[np.float32]
     size: tuple[int, int]
     frame: int
+
+    @classmethod
+    def of(
+        cls,
+        frames: NDArray[np.float32],
+        confidences: NDArray[np.float32],
+        size: tuple[int, int],
+        first: int,
+    ) -> Self | None:
+        """The frame in which most was found; None where nothing was.
+
+        Args:
+            frames: the points of some frames, (n, …) with n ≥ 1.
+            confidences: theirs.
+            size: of the pictures.
+            first: number of the first of these frames.
+        """
+        found = np.isfinite(frames[..., 0]).reshape(len(frames), -1).sum(axis=1)
+        best = int(found.argmax())
+        if not found[best]:
+            return None
+        return cls(frames[best].copy(), confidences[best].copy(), size, first + best)
 
 
 @dataclass(frozen=True, slots=True)

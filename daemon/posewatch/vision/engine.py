@@ -28,11 +28,12 @@ from posewatch.vision.providers import (
     CPU,
     Device,
     check_build,
-    check_driver,
+    check_gpu,
     check_used,
     hint,
     look_for_libraries,
     providers,
+    why_not_loaded,
 )
 
 if TYPE_CHECKING:
@@ -117,8 +118,8 @@ class OnnxEngine:
         said = ""
         if self.provider != CPU:
             if gpu is not None:
-                check_driver(gpu)
-            said = look_for_libraries()
+                check_gpu(gpu)
+            said = look_for_libraries(self.provider)
         for name, path in networks.items():
             session = _open_session(path, asked, threads)
             check_used(self.provider, session.get_providers()[0], said)
@@ -260,10 +261,13 @@ def _open_session(path: Path, asked: Sequence[Provider], threads: int) -> ort.In
             enable_fallback=0,
         )
     except Exception as error:
-        name = asked[0][0]
+        name, reason = asked[0][0], str(error).strip()
+        if name == CPU:
+            raise ModelError(f"{path} cannot be loaded on {name}: {reason}") from error
+        if loader := why_not_loaded(name):
+            reason = f"{reason} ({loader})"
         raise ModelError(
-            f"{path} cannot be loaded on {name}: {error}",
-            hint="" if name == CPU else hint(str(error)),
+            f"{path} cannot be loaded on {name}: {reason}", hint=hint(reason)
         ) from error
 
 

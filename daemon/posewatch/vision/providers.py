@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import io
 import re
 from enum import StrEnum
@@ -45,6 +46,9 @@ class Device(StrEnum):
 _LIBRARIES: Mapping[str, str] = MappingProxyType(
     {CUDA: "libonnxruntime_providers_cuda.so", TENSORRT: "libonnxruntime_providers_tensorrt.so"}
 )
+
+_TURING = (13, (7, 5))
+"""The first CUDA that has dropped what came before Turing, and Turing's compute capability."""
 
 _EXTRA = "Install the extra posewatch[gpu] instead of posewatch[cpu], or set device = cpu"
 
@@ -109,29 +113,36 @@ def engine_folder(root: Path, gpu: Gpu, versions: Mapping[str, str]) -> Path:
     return root / re.sub(r"[^A-Za-z0-9.+-]+", "_", "_".join(parts))
 
 
-def look_for_libraries() -> str:
-    """Load CUDA's libraries where pip has put them; what onnxruntime says to it."""
+def look_for_libraries(provider: str) -> str:
+    """Load a GPU provider's libraries where pip has put them; what onnxruntime says to it."""
     said = io.StringIO()
+    look = getattr(ort, "preload_dlls", lambda: None)  # there since 1.21
     with contextlib.redirect_stdout(said), contextlib.suppress(RuntimeError, OSError):
-        ort.preload_dlls()
+        look()
+    if provider == TENSORRT:
+        with contextlib.suppress(ImportError, OSError):
+            importlib.import_module("tensorrt_libs")  # which loads what lies in it
     return " ".join(said.getvalue().split())
 
 
-def check_driver(gpu: Gpu) -> None:
-    """Compare what the driver speaks with what onnxruntime was built for.
+def check_gpu(gpu: Gpu) -> None:
+    """Compare a GPU and its driver with what onnxruntime was built for.
 
     Raises:
-        ModelError: the driver is too old.
+        ModelError: the driver or the GPU is too old.
     """
-    built = str(getattr(ort, "cuda_version", None) or "")
-    major = built.partition(".")[0]
-    if major.isdigit() and gpu.cuda[0] < int(major):
+    built = str(getattr(ort, "cuda_version", None) or "").partition(".")[0]
+    if not built.isdigit():
+        return
+    older = "install an onnxruntime-gpu for the older CUDA (1.26 is the last for CUDA 12)"
+    if gpu.cuda[0] < int(built):
         speaks = ".".join(map(str, gpu.cuda))
         raise ModelError(
-            f"the driver speaks CUDA {speaks}, this onnxruntime needs CUDA {major}",
-            hint="Update the driver, or install an onnxruntime-gpu for the older CUDA"
-            " (1.26 is the last for CUDA 12)",
+            f"the driver speaks CUDA {speaks}, this onnxruntime needs CUDA {built}",
+            hint=f"Update the driver, or {older}",
         )
+    if int(built) >= _TURING[0] and gpu.capability < _TURING[1]:
+        raise ModelError(f"{gpu} is too old for CUDA {built}", hint=f"Use another GPU, or {older}")
 
 
 def wants_gpu(device: Device) -> bool:
@@ -170,7 +181,7 @@ def check_used(provider: str, used: str, loaded: str = "") -> None:
     """
     if used == provider:
         return
-    reason = _loader_says(provider) or loaded
+    reason = why_not_loaded(provider) or loaded
     told = f"{provider} was asked for, but onnxruntime uses {used}"
     raise ModelError(f"{told}: {reason}" if reason else told, hint=hint(reason))
 
@@ -183,8 +194,8 @@ def hint(reason: str) -> str:
     return _ANY_HINT
 
 
-def _loader_says(provider: str) -> str:
-    """Why a provider's library cannot be loaded; empty if it can."""
+def why_not_loaded(provider: str) -> str:
+    """What the dynamic loader says about a GPU provider's library; empty if it can be loaded."""
     folder = Path(ort.__file__).parent / "capi"
     try:
         ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), ctypes.RTLD_GLOBAL)

@@ -94,7 +94,7 @@ class TestAuto:
         assert found[found.argmax() :].all()
 
     def test_who_comes_nearer_gets_a_box_that_fits(self) -> None:
-        frames = [frame((0, 100, 20), zoom=1 + number / 50) for number in range(50)]
+        frames = [frame((0, 100, 20, 1 + number / 50)) for number in range(50)]
         always, (found, shown) = process(frames, 1)[0], process(frames, None)
         assert shown["detector"] <= 6
         apart = np.abs(found.boxes - always.boxes) * np.tile(SIZE, 2)
@@ -140,6 +140,7 @@ class TestAuto:
 class TestFollower:
     POINTS = np.array([[10.0, 20.0], [30.0, 80.0], [20.0, 50.0], [15.0, 30.0], [500.0, 500.0]])
     SCORES = np.array([0.9, 0.8, 0.7, 0.7, 0.1], np.float32)
+    MIDDLE = np.median(POINTS, axis=0)
     BOX = np.array([5, 10, 40, 90, 0.9], np.float32)
 
     def follower(self) -> Follower:
@@ -172,15 +173,22 @@ class TestFollower:
             (POINTS, [0.9, 0.8, 0.7, 0.1, 0.1], None),
             (POINTS, [0.9, 0.8, 0.1, 0.1, 0.1], Doubt.LOST),
             (POINTS + np.array([20, 0]), SCORES, Doubt.JUMP),
-            (POINTS * 1.2, SCORES, None),
-            (POINTS * 1.4, SCORES, Doubt.ZOOM),
-            (POINTS / 1.4, SCORES, Doubt.ZOOM),
+            (MIDDLE + (POINTS - MIDDLE) * 1.5, SCORES, None),
+            (MIDDLE + (POINTS - MIDDLE) * 2, SCORES, Doubt.ZOOM),
         ],
     )
     def test_doubts(
         self, points: np.ndarray, scores: np.ndarray | list[float], doubt: Doubt | None
     ) -> None:
         assert self.follower().follow(points, np.asarray(scores, np.float32)) is doubt
+
+    def test_who_grows_is_doubted_when_it_lasts(self) -> None:
+        follower = self.follower()
+        larger = self.MIDDLE + (self.POINTS - self.MIDDLE) * 1.25
+        doubts = [follower.follow(larger, self.SCORES) for _ in range(5)]
+        assert doubts == [None] * 4 + [Doubt.ZOOM], "1.25 - 0.25 * 0.8**5 is above 1.15"
+        follower.begin(self.BOX, larger, self.SCORES)
+        assert follower.follow(larger, self.SCORES) is None
 
     def test_nobody_is_followed_without_keypoints(self) -> None:
         follower = Follower(0.3)

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 _KEPT = 0.5
 """Part of the keypoints which the last look found, and below which a person is lost."""
 
-_ZOOM = 1.3
+_ZOOM = 1.15
 """Factor by which a person may have grown or shrunk since the last look: the box would not fit."""
+
+_SMOOTH = 0.2
+"""Weight of a frame in the mean growth: arms that are raised look like growth for a moment."""
 
 _JUMP = 0.1
 """Part of the box's width and height together that a person may move in one frame: somebody else
@@ -25,6 +28,9 @@ _LEAD = 0.5
 
 _FEW = 3
 """Keypoints that say how a person moves, at least."""
+
+_PAIRS = (0.1, 0.2, 0.3, 0.4, 0.5)
+"""How far on in the list of keypoints, as a part of it, are those that each one is paired with."""
 
 
 class Doubt(StrEnum):
@@ -57,6 +63,7 @@ class Follower:
         self._known = np.zeros(0, bool)
         self._way = np.zeros(2)
         self._step = np.zeros(2)
+        self._growth = 1.0
         self.expected: NDArray[np.float32] | None = None
         """Left, top, right, bottom where the person is expected in the next frame, and NaN for the
         score; None while nobody is followed."""
@@ -76,7 +83,7 @@ class Follower:
             self.lose()
             return
         self._box, self._points = box[:4], points
-        self._way, self._step = np.zeros(2), np.zeros(2)
+        self._way, self._step, self._growth = np.zeros(2), np.zeros(2), 1.0
         self.expected = np.append(self._box, np.float32(np.nan))
 
     def follow(self, points: NDArray[np.float64], scores: NDArray[np.float32]) -> Doubt | None:
@@ -90,7 +97,8 @@ class Follower:
         if found.sum() < _KEPT * self._known.sum() or both.sum() < _FEW:
             return Doubt.LOST
         before, now = self._points[both], points[both]
-        if not 1 / _ZOOM <= _growth(before, now) <= _ZOOM:
+        self._growth += _SMOOTH * (_growth(before, now) - self._growth)
+        if not 1 / _ZOOM <= self._growth <= _ZOOM:
             return Doubt.ZOOM
         way = np.median(now - before, axis=0)
         step = way - self._way
@@ -110,7 +118,7 @@ class Follower:
 
 
 def _growth(before: NDArray[np.float64], now: NDArray[np.float64]) -> float:
-    """The factor by which points moved apart: the median over all pairs of them.
+    """The factor by which points moved apart: the median over many pairs of them.
 
     As the estimator of Theil and Sen does for slopes: hands, which move differently, count little.
 
@@ -118,6 +126,9 @@ def _growth(before: NDArray[np.float64], now: NDArray[np.float64]) -> float:
         before: (n, 2), n ≥ 2.
         now: (n, 2), the same points.
     """
-    one, other = np.triu_indices(len(before), 1)
-    apart = [np.hypot(*(points[one] - points[other]).T) for points in (before, now)]
+    others = {max(1, round(len(before) * part)) for part in _PAIRS}
+    apart = [
+        np.concatenate([np.hypot(*(points - np.roll(points, by, axis=0)).T) for by in others])
+        for points in (before, now)
+    ]
     return float(np.median(apart[1] / np.maximum(apart[0], 1.0)))
