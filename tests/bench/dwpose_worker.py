@@ -84,7 +84,7 @@ def ours(case: Case, detect: str) -> Find:
     """Our pipeline, in chunks as the daemon has them on a CPU; ends with the video."""
     import av
 
-    from posewatch.config import RecipeSettings
+    from posewatch.config import PoseModel, RecipeSettings
     from posewatch.models.cards import TopDownCard
     from posewatch.service.recipes import top_down
     from posewatch.vision.engine import OnnxEngine
@@ -97,7 +97,7 @@ def ours(case: Case, detect: str) -> Find:
         {network.name: case.folded / f"{network.name}.onnx" for network in card.networks},
         threads=case.threads,
     )
-    every = RecipeSettings(detect=detect).detect_every
+    every = RecipeSettings(pose=PoseModel.DWPOSE, detect=detect).detect_every
     pipeline = top_down(card, engine, Rule.LARGEST, every)
 
     def find() -> Iterator[np.ndarray[Any, Any]]:

@@ -126,7 +126,9 @@ def test_a_file_that_is_there_stays(meeting: Path, decoder: Decoder, tmp_path: P
     assert not list(tmp_path.glob(".*"))
 
 
-def written(path: Path, people: int, blocks: int, **others: tuple[int, ...]) -> Path:
+def written(
+    path: Path, people: int, blocks: int, provenance: str = "{}", **others: tuple[int, ...]
+) -> Path:
     """A result whose people stand still, 256 frames in each block."""
     shape = (256, people, 134, 2)
     arrays = {name: np.zeros((256, *row)) for name, row in others.items()}
@@ -136,7 +138,7 @@ def written(path: Path, people: int, blocks: int, **others: tuple[int, ...]) -> 
         for block in range(blocks):
             times = (np.arange(256) + 256 * block) / FPS
             writer.append(np.full(shape, 0.5), np.ones(shape[:-1]), times, arrays)
-        writer.close(fps=FPS, size=SIZE, provenance="{}")
+        writer.close(fps=FPS, size=SIZE, provenance=provenance)
     return path
 
 
@@ -158,6 +160,12 @@ def test_results_that_hold_too_little_are_refused(
     with pytest.raises(PosewatchError, match=match):
         derive(source, tmp_path / "b.npz", Rule.FIRST, people, lambda: None)
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_provenance_that_is_none_is_left_out(tmp_path: Path) -> None:
+    source = written(tmp_path / "a.npz", 2, 1, provenance="[", **told_apart(2))
+    derive(source, tmp_path / "b.npz", Rule.FIRST, None, lambda: None)
+    assert set(json.loads(read_provenance(tmp_path / "b.npz"))) == {"derived"}
 
 
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:

@@ -311,7 +311,7 @@ class OpenPose:
 
     Attributes:
         head: what describes it.
-        compact: how coordinates are kept as small integers; None: they are not.
+        compact: how its coordinates are kept as small integers; None if they are not.
     """
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:

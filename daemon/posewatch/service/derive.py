@@ -23,17 +23,15 @@ def names(files: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
         output: a folder that is there, for files of the same names; else the name of one file.
 
     Raises:
-        SettingsError: several results would go into one file.
+        SettingsError: there is no such folder, or several results would go into one file.
     """
     if output.is_dir():
         made = [(file, output / file.name) for file in files]
-    elif len(files) == 1:
+    elif len(files) == 1 and output.parent.is_dir():
         made = [(files[0], output)]
     else:
-        raise SettingsError(
-            f"{output} is no folder, and there are {len(files)} results",
-            hint="Make the folder first",
-        )
+        folder = output if len(files) > 1 else output.parent
+        raise SettingsError(f"{folder} is no folder", hint="Make it first")
     if len({path for _, path in made}) < len(made):
         raise SettingsError("two of the results have one name", hint="Give them one by one")
     return made

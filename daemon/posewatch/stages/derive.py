@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,11 +98,12 @@ def derive(
         digest = hashlib.file_digest(file, "sha256").hexdigest()
 
     def provenance(text: str) -> str:
-        told = json.loads(text)
-        return json.dumps(
-            {**told, "derived": {"from": digest, "people": count, "signer": rule.value}},
-            sort_keys=True,
-        )
+        told: object = {}
+        with suppress(ValueError, RecursionError):
+            told = json.loads(text)
+        derived = {"from": digest, "people": count, "signer": rule.value}
+        before = told if isinstance(told, dict) else {}
+        return json.dumps({**before, "derived": derived}, sort_keys=True)
 
     part = output.with_name(f".{output.name}.part")
     try:

@@ -78,13 +78,12 @@ class DWPose(PoseRecipe):
         self._keypoints = keypoints
         self._people = people
 
-    def _finished(self, path: Path, alive: Callable[[], None]) -> Path:
-        top_down = self._top_down
-        if top_down.people == 1:
-            return path
-        chosen = path.with_name(f"chosen{self.suffix}")
-        choose(path, chosen, top_down.rule, self._people, alive=alive)
-        path.unlink()
+    def _finished(self, draft: Path, alive: Callable[[], None]) -> Path:
+        if self._top_down.people == 1:
+            return draft
+        chosen = draft.with_name(f"chosen{self.suffix}")
+        choose(draft, chosen, self._top_down.rule, self._people, alive=alive)
+        draft.unlink()
         return chosen
 
     def _start(self, video: VideoInfo) -> Callable[[Chunk], Rows]:

@@ -91,10 +91,14 @@ class PoseRecipe(ABC):
     def _writer(self, path: Path, compact: Compact | None) -> PoseWriter:
         """Begin a result, whose coordinates are kept as `compact` says."""
 
-    def _finished(self, path: Path, alive: Callable[[], None]) -> Path:
-        """A pose file as it is to stay, when all of it is known; calls `alive` now and then."""
-        del alive
-        return path
+    def _finished(self, draft: Path, alive: Callable[[], None]) -> Path:  # noqa: ARG002 -- for others
+        """What becomes of a pose file once it is whole, before anything is made of it.
+
+        Args:
+            draft: the pose file.
+            alive: called now and then; what it raises, passes.
+        """
+        return draft
 
     @abstractmethod
     def _about(self) -> Mapping[str, str]:

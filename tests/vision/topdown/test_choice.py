@@ -127,3 +127,14 @@ def test_everybody_else_stays_where_they_are() -> None:
 def test_a_column_is_free_again_after_a_second() -> None:
     ids = [[0, 1, NOBODY], [0, NOBODY, 2], [0, NOBODY, 2], [0, NOBODY, 2]]
     assert arranged(ids, [9, 5, 1], 2, 0.6) == [[0, 1], [0, -1], [0, 2], [0, 2]]
+
+
+def test_numbers_of_a_broken_file_harm_nobody() -> None:
+    scene = clip(5, SMALL_WHO_WAVES, LARGE)
+    scene.track_ids[:, 1] = [np.inf, -np.inf, -3, np.nan, 1e30]
+    census = Census(SIZE)
+    census.count(scene)
+    worth = census.worth(Rule.LARGEST)
+    assert len(worth) == 2
+    columns = Order(worth, 2).columns(scene.track_ids, np.arange(5) / 25)
+    assert columns.tolist() == [[0, -1]] * 4 + [[1, 0]]

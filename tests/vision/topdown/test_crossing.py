@@ -130,7 +130,6 @@ def test_slots_go_to_others_when_somebody_is_forgotten() -> None:
     tracks = Tracks(Rule.LARGEST, 400, 2)
     assert tracks.see(three, 0.0) == {0: 0, 1: 2}
     assert [tracks.number(slot) for slot in (0, 1)] == [0, 2]
-    assert tracks.full
     assert tracks.see(three[1:], 0.5) == {1: 1}, "the first one is waited for"
     assert tracks.see(three[1:], 1.6) == {0: 0, 1: 1}
     assert [tracks.number(slot) for slot in (0, 1)] == [1, 2]

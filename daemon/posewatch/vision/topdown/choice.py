@@ -1,8 +1,8 @@
 """Who comes first in a clip, decided when all of it is known.
 
 Two passes over the rows of a clip, a block at a time: `Census` adds up what speaks for each person,
-`Order` then puts them into columns. Needs a few hundred bytes for each person, however long the
-clip is.
+`Order` then puts them into columns. Needs a few kilobytes for each person, however long the clip
+is.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Census:
     def count(self, clip: Clip) -> None:
         """Take in the next frames."""
         ids = clip.track_ids
-        for number in np.unique(ids[np.isfinite(ids)]):
+        for number in np.unique(ids[_is_number(ids)]):
             rows, columns = np.nonzero(ids == number)
             boxes = clip.boxes[rows, columns].astype(np.float64)
             life = self._lives.get(int(number))
@@ -122,6 +122,11 @@ class Census:
         return {number: _worth(life, rule) for number, life in self._lives.items()}
 
 
+def _is_number(ids: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where somebody is, whatever a broken file may hold."""
+    return np.isfinite(ids) & (ids >= 0)
+
+
 def _worth(life: _Life, rule: Rule) -> tuple[float, ...]:
     if rule is Rule.FIRST:
         return -life.begun, life.score
@@ -159,8 +164,9 @@ class Order:
             (n, people).
         """
         chosen = np.full((len(track_ids), len(self._columns)), -1)
+        known = _is_number(track_ids)
         for row, (ids, time) in enumerate(zip(track_ids, times, strict=True)):
-            there = {int(number): column for column, number in enumerate(ids) if number >= 0}
+            there = {int(ids[column]): int(column) for column in np.flatnonzero(known[row])}
             self._arrange(sorted(there, key=self._worth.__getitem__, reverse=True), float(time))
             for column, number in enumerate(self._columns):
                 if number in there:

@@ -126,7 +126,9 @@ class Track:
         self._size = size
         self._every = every
         self._number = 0
-        self._seen = self._looked = -math.inf
+        self._seen = [-math.inf] * len(followers)
+        self._looked = -math.inf
+        self._parts: NDArray[np.float32] | None = None
         self._shown: NDArray[np.float32] | None = None
 
     def process(self, images: NDArray[np.uint8], times: NDArray[np.float64]) -> TopDownResult:
@@ -197,24 +199,32 @@ class Track:
             doubts = [self._followers[slot].follow(f.points, f.scores) for slot, f in row.items()]
             if not any(doubts):
                 self._tracks.move({slot: found.box for slot, found in row.items()}, time)
-                self._seen = time if row else self._seen
+                for slot in row:
+                    self._seen[slot] = time
                 return row
         if people is None:
             (people,) = self._finder.people([image])
         return self._begin(image, time, people)
 
     def _is_due(self, image: Image, time: float) -> bool:
-        followed = any(follower.expected is not None for follower in self._followers)
+        gone = [
+            abs(time - seen)  # in recordings that were joined, time may step back
+            for seen, follower in zip(self._seen, self._followers, strict=True)
+            if follower.expected is None
+        ]
+        lost, followed = min(gone, default=math.inf), len(self._followers) - len(gone)
         if self._every is not None:
-            return not followed and time - self._seen <= looks.SOUGHT
+            return lost <= looks.SOUGHT
+        before, self._parts = self._parts, looks.parts(image)
         return looks.due(
             looks.Sight(
-                since=time - self._looked,
-                unseen=time - self._seen,
+                since=abs(time - self._looked),
+                lost=lost,
                 followed=followed,
-                full=self._tracks.full,
+                full=not gone,
                 crowded=self._tracks.crowded(self._looked) if followed else math.inf,
-                change=0.0 if followed else looks.change(looks.parts(image), self._shown),
+                change=0.0 if self._shown is None else np.abs(self._parts - self._shown).max(),
+                jump=0.0 if before is None else np.abs(self._parts - before).mean(),
             )
         )
 
@@ -226,11 +236,10 @@ class Track:
         for slot, follower in enumerate(self._followers):
             if (found := row.get(slot)) is not None:
                 follower.begin(found.box, found.points, found.scores)
-                self._seen = time
+                self._seen[slot] = time
             else:
                 follower.lose()
-        if self._every is None and not row:
-            self._shown = looks.parts(image)
+        self._shown = self._parts
         return row
 
     def _look_at(self, image: Image, boxes: Mapping[int, Box]) -> _Row:

@@ -24,8 +24,12 @@ _STIRRED = 0.2
 """The same while nobody is there, but the picture changes."""
 
 _CHANGE = 12.0
-"""Levels by which a part of the picture (1/32 by 1/24 of it) has to change for that. Noise changes
-the mean over so many pixels by less than 2; a hand that reaches in, by more than 20."""
+"""Levels by which a part of the picture (1/32 by 1/24 of it) has to change for that. Noise with a
+deviation of 5 levels changes it by 5, one of 10 by 12; somebody who comes in by 85 and more."""
+
+_CUT = 25.0
+"""Levels by which the picture changes on average from one frame to the next where another scene
+begins. People and cameras that move change it by up to 10, cuts by 30 to 120."""
 
 _PARTS = (32, 24)
 _LINES = 96
@@ -38,26 +42,30 @@ class Sight:
 
     Attributes:
         since: the detector looked.
-        unseen: since somebody was seen.
-        followed: whether anybody is.
-        full: whether no further person would be followed.
+        lost: since somebody was seen last who is not followed any more; inf if there is none.
+        followed: how many people are.
+        full: whether no more would be.
         crowded: after a look, how soon people may be so close that they can be mixed up.
         change: levels by which the part of the picture that changed most since the last look did.
+        jump: levels by which the picture changed since the frame before, on average.
     """
 
     since: float
-    unseen: float
-    followed: bool
+    lost: float
+    followed: int
     full: bool
     crowded: float
     change: float
+    jump: float
 
 
 def due(sight: Sight) -> bool:
     """Whether the detector has to look in a frame."""
+    if sight.jump > _CUT or sight.lost <= SOUGHT:
+        return True
     if not sight.followed:
-        stirred = sight.change > _CHANGE and sight.since >= _STIRRED
-        return stirred or sight.unseen <= SOUGHT or sight.since >= _SEATS
+        stirred = sight.change > _CHANGE
+        return sight.since >= (_STIRRED if stirred else _SEATS)
     return sight.since >= min(sight.crowded, _FOLLOWED if sight.full else _SEATS)
 
 
@@ -66,8 +74,3 @@ def parts(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     step = max(1, min(image.shape[:2]) // _LINES)
     small = cv2.resize(image[::step, ::step], _PARTS, interpolation=cv2.INTER_AREA)
     return small.astype(np.float32)
-
-
-def change(now: NDArray[np.float32], before: NDArray[np.float32] | None) -> float:
-    """By how many levels the part that changed most did; inf where there is nothing to compare."""
-    return np.inf if before is None else float(np.abs(now - before).max())

@@ -101,11 +101,6 @@ class Tracks:
         person = self._slots[slot]
         return -1 if person is None else person.number
 
-    @property
-    def full(self) -> bool:
-        """Whether all slots are taken."""
-        return None not in self._slots
-
     def see(self, found: Boxes, time: float) -> dict[int, int]:
         """Take in what the detector saw.
 
@@ -167,18 +162,15 @@ class Tracks:
         Returns:
             Seconds; inf if there is only one.
         """
-        soonest = math.inf
-        for one in self._slots:
-            for other in self._people if one is not None else ():
-                if one is None or other is one:
-                    continue
-                a, b = one.expected(time), other.expected(time)
-                width = max(float(a[2] - a[0] + b[2] - b[0]) / 2, 1.0)
-                gap = float(np.maximum(np.maximum(a[:2] - b[2:], b[:2] - a[2:]), 0).max())
-                speed = float(np.hypot(*(one.velocity - other.velocity)))
-                way = max(gap / 2, width * _BESIDE)
-                soonest = min(soonest, way / max(speed, width * _SLOWEST))
-        return soonest
+        return min(
+            (
+                _closeness(one, other, time)
+                for one in self._slots
+                for other in self._people
+                if one is not None and other is not one
+            ),
+            default=math.inf,
+        )
 
     def _recognised(self, found: Boxes, time: float) -> dict[int, _Person]:
         """The person in each of the boxes that show somebody known."""
@@ -227,6 +219,15 @@ class Tracks:
             for slot, person in enumerate(self._slots)
             if person is not None and person.number in there
         }
+
+
+def _closeness(one: _Person, other: _Person, time: float) -> float:
+    """The seconds of `Tracks.crowded`, for two people."""
+    a, b = one.expected(time), other.expected(time)
+    width = max(float(a[2] - a[0] + b[2] - b[0]) / 2, 1.0)
+    gap = float(np.maximum(a[:2] - b[2:], b[:2] - a[2:]).max())
+    speed = float(np.hypot(*(one.velocity - other.velocity)))
+    return max(gap / 2, width * _BESIDE) / max(speed, width * _SLOWEST)
 
 
 def _apart(boxes: Boxes) -> NDArray[np.bool_]:
