@@ -33,13 +33,15 @@ PART: Final = 8 << 20
 """Bytes of a range: the time of a request is small beside that of its bytes. With 4 MiB a copy over
 20 ms took a quarter more CPU time."""
 
-CONNECTIONS: Final = 16
-"""Ranges on their way at the same time. Medians of three for 256 MiB in new processes, 20 ms away:
+CONNECTIONS: Final = 12
+"""Ranges on their way at the same time. Medians of three for 256 MiB in new processes, 20 ms away,
+in each of two runs:
 
-* where a connection gives all there is: 8: 1.1 s; 12: 1.2 s; 16: 0.9 s; 20 by 4 MiB: 1.0 s;
-* where one gives 25 MB/s: 8: 1.7 s; 12: 1.3 s; 16: 1.2 s; 20 by 4 MiB: 1.1 s.
+* where a connection gives all there is: 8: 1.1 and 1.7 s; 12: 1.2 and 1.3 s; 16: 0.9 and 1.7 s, and
+  2.4 s in a third run; 24: 4.1 s;
+* where one gives 25 MB/s: 8: 1.7 and 1.8 s; 12: 1.3 and 1.4 s; 16: 1.2 and 1.1 s; 24: 4.4 s.
 
-With 24, most copies took two to four times as long."""
+More are faster where each is slow, but may choke a line, and then take several times as long."""
 
 PIECE: Final = 1 << 20
 """Bytes that are read back at a time for the digest."""
