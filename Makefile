@@ -12,7 +12,8 @@ SET_UP = @$(PYTHON) packaging/bootstrap.py $(EXTRA:%=--extra %)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test setup-dev check unit wheel test-long test-floors test-system bench deb format clean
+.PHONY: help run test setup-dev check unit wheel test-long test-floors test-prometheus test-system \
+	dashboards dashboard-pictures bench deb format clean
 
 help:
 	@echo 'make run                     watch ./inbox: copy a video in, its poses appear beside it'
@@ -22,7 +23,9 @@ help:
 	@echo 'make check                   only the linters and types;  make unit: only the tests'
 	@echo 'make test-long               tests that search for minutes, beside those of make test'
 	@echo 'make test-floors             the tests with the oldest libraries that setup.cfg allows'
+	@echo 'make test-prometheus         alerts and dashboards on a real Prometheus (Debian package prometheus)'
 	@echo 'make test-system             the package on a real systemd, in a container (root, Debian)'
+	@echo 'make dashboards              write the dashboards for Grafana anew'
 	@echo 'make deb [EXTRA=gpu]         the Debian package for this release, in dist'
 	@echo 'make bench BENCH=holistic    one benchmark of tests/bench'
 	@echo 'make format                  format the code'
@@ -59,6 +62,17 @@ test-long: setup-dev
 
 test-floors: setup-dev
 	$(VENV)/python packaging/check_floors.py $(ARGS)
+
+test-prometheus: setup-dev
+	POSEWATCH_REQUIRE_TOOLS=1 $(VENV)/python -m pytest -m '' tests/monitoring $(ARGS)
+
+dashboards: setup-dev
+	$(VENV)/python packaging/make_dashboards.py
+
+dashboard-pictures:
+	$(SET_UP) --extra dev --extra pictures
+	POSEWATCH_REQUIRE_TOOLS=1 POSEWATCH_PICTURES=docs/images \
+	  $(VENV)/python -m pytest -m '' tests/monitoring/test_panels.py
 
 test-system:
 	$(PYTHON) tests/systemd/live.py $(ARGS)

@@ -61,7 +61,7 @@ def film(path: Path, frames: int, size: tuple[int, int] = SIZE) -> NDArray[np.fl
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number, dots in enumerate(truth):
             picture = ground.copy()
-            left, top, right, bottom = _body(number / FPS, size).round().astype(int)
+            left, top, right, bottom = body(number / FPS, size).round().astype(int)
             picture[top:bottom, left:right] = _MAGENTA
             for (x, y), colour in zip(dots, _COLOURS, strict=True):
                 # A cone, whose only highest place is its middle.
@@ -73,7 +73,7 @@ def film(path: Path, frames: int, size: tuple[int, int] = SIZE) -> NDArray[np.fl
     return truth
 
 
-def _body(time: float, size: tuple[int, int]) -> NDArray[np.float64]:
+def body(time: float, size: tuple[int, int]) -> NDArray[np.float64]:
     """Left, top, right, bottom of the rectangle."""
     width, height = size
     x = width * (0.5 + 0.16 * np.sin(2 * np.pi * time / 4))
@@ -84,7 +84,7 @@ def _body(time: float, size: tuple[int, int]) -> NDArray[np.float64]:
 
 def _dots(time: float, size: tuple[int, int]) -> NDArray[np.float64]:
     """Head, two hands, two feet."""
-    left, top, right, bottom = _body(time, size)
+    left, top, right, bottom = body(time, size)
     wide, high = right - left, bottom - top
     turn = 2 * np.pi * time / 0.8
     return np.array(

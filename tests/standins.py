@@ -1,4 +1,4 @@
-"""YOLOX and RTMPose of the true architecture with random weights, as ONNX files.
+"""YOLOX, RTMDet and RTMPose of the true architecture with random weights, as ONNX files.
 
     python tests/standins.py FOLDER yolox_l rtmpose_l …
 
@@ -17,6 +17,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+import onnx
+from onnx import TensorProto, helper
 
 from topdown_nets import Graph
 
@@ -182,22 +184,81 @@ def yolox(path: Path, depth: float, width: float, size: int, *, apart: bool = Fa
     return net.save(path, ("images", [1, 3, size, size]), {"output": [1, total, 85]})
 
 
-def rtmpose(
-    path: Path, depth: float, width: float, size: tuple[int, int], keypoints: int = 133
-) -> Path:
-    """RTMPose with a free batch, as published; `size` is width and height."""
-    net = _Net(1)
+def _cspnext(net: _Net, value: str, depth: float, width: float) -> list[tuple[str, int]]:
+    """The backbone of RTMDet and RTMPose: each stage's output and its channels."""
     c = [int(width * channels) for channels in (64, 64, 128, 256, 512, 1024)]
-    h, hidden, shared = c[0] // 2, 256, 128
-    x = net.conv("input", 3, h, 3, stride=2)
+    h = c[0] // 2
+    x = net.conv(value, 3, h, 3, stride=2)
     x = net.conv(net.conv(x, h, h, 3), h, c[0], 3)
+    stages = []
     for stage, count in enumerate((3, 6, 6, 3)):
         given, made, last = c[stage and stage + 1], c[stage + 2], stage == 3
         x = net.conv(x, given, made, 3, stride=2)
         x = net.pyramid_pool(x, made) if last else x
         block = _Block(add=not last, next=True)
         x = net.csp(x, made, made, max(round(count * depth), 1), block, attend=True)
-    x = net.conv(x, c[5], keypoints, 7, silu=False)
+        stages.append((x, made))
+    return stages
+
+
+def rtmdet(path: Path, depth: float, width: float, size: int) -> Path:
+    """RTMDet as mmdeploy exports it: with its own suppression, and any number of boxes."""
+    net = _Net(2)
+    _, (c3, w3), (c4, w4), (c5, w5) = _cspnext(net, "input", depth, width)
+    n, out = max(round(3 * depth), 1), w3
+
+    def csp(value: str, given: int, made: int) -> str:
+        return net.csp(value, given, made, n, _Block(add=False, next=True))
+
+    def up(value: str) -> str:
+        return net.add("Resize", value, net.weight([]), net.weight([1, 1, 2, 2]), **_NEAREST)
+
+    f5 = net.conv(c5, w5, w4)
+    f4 = net.conv(csp(net.join(up(f5), c4), 2 * w4, w4), w4, w3)
+    p3 = csp(net.join(up(f4), c3), 2 * w3, w3)
+    p4 = csp(net.join(net.conv(p3, w3, w3, 3, stride=2), f4), 2 * w3, w4)
+    p5 = csp(net.join(net.conv(p4, w4, w4, 3, stride=2), f5), 2 * w4, w5)
+    boxes, scores = [], []
+    for stride, given, value in ((8, w3, p3), (16, w4, p4), (32, w5, p5)):
+        stem = net.conv(value, given, out, 3)
+        kinds, sides = (net.conv(net.conv(stem, out, out, 3), out, out, 3) for _ in range(2))
+        kinds = net.add("Sigmoid", net.conv(kinds, out, 80, silu=False, gain=3.0, bias=-1.0))
+        far = net.conv(sides, out, 4, silu=False, gain=0.3, bias=2.0)
+        far = net.add("Mul", net.add("Relu", far), net.weight(float(stride)))
+        rows, columns = np.mgrid[: size // stride, : size // stride]
+        places = net.weight(np.stack([columns, rows])[None] * stride)
+        near, away = (
+            net.add("Slice", far, *(net.weight([k], np.int64) for k in (start, start + 2, 1)))
+            for start in (0, 2)
+        )
+        corners = net.join(net.add("Sub", places, near), net.add("Add", places, away))
+        boxes.append(net.add("Reshape", corners, net.weight([1, 4, -1], np.int64)))
+        scores.append(net.add("Reshape", kinds, net.weight([1, 80, -1], np.int64)))
+    all_boxes = net.add("Transpose", net.join(*boxes, axis=2), perm=[0, 2, 1])
+    all_scores = net.join(*scores, axis=2)
+    limits = net.weight(10, np.int64), net.weight(0.65), net.weight(0.05)
+    chosen = net.add("NonMaxSuppression", all_boxes, all_scores, *limits)  # batch, class, box
+    at, of = (net.add("Gather", chosen, net.weight(k, np.int64), axis=1) for k in (2, 1))
+    corners = net.add("Gather", all_boxes, at, axis=1)
+    sure = net.add("Unsqueeze", net.add("GatherND", all_scores, chosen), axes=[0, 2])
+    net.add("Concat", corners, sure, output="dets", axis=2)
+    net.add("Unsqueeze", of, output="labels", axes=[0])
+    made = net.save(path, ("input", [1, 3, size, size]), {"dets": [1, "boxes", 5]})
+    model = onnx.load(made)
+    labels = helper.make_tensor_value_info("labels", TensorProto.INT64, [1, "boxes"])
+    model.graph.output.append(labels)
+    onnx.save(model, made)
+    return made
+
+
+def rtmpose(
+    path: Path, depth: float, width: float, size: tuple[int, int], keypoints: int = 133
+) -> Path:
+    """RTMPose with a free batch, as published; `size` is width and height."""
+    net = _Net(1)
+    hidden, shared = 256, 128
+    *_, (x, last) = _cspnext(net, "input", depth, width)
+    x = net.conv(x, last, keypoints, 7, silu=False)
     places = size[0] * size[1] // 1024
     x = net.add("Reshape", x, net.weight([0, keypoints, places], np.int64))
 
@@ -248,8 +309,11 @@ def build(name: str, folder: Path) -> Path:
         size = 416 if variant in {"nano", "tiny"} else 640
         return yolox(path, *scales[variant], size, apart=variant == "nano")
     sizes = {"t": (0.167, 0.375), "s": (0.33, 0.5), "m": (0.67, 0.75), "l": (1.0, 1.0)}
+    sizes |= {"x": (1.33, 1.25)}
+    if family == "rtmdet" and variant in {"nano", *sizes}:
+        return rtmdet(path, *{**sizes, "nano": (0.33, 0.25)}[variant], 640)
     if family == "rtmpose" and variant in sizes:
-        return rtmpose(path, *sizes[variant], (288, 384) if variant == "l" else (192, 256))
+        return rtmpose(path, *sizes[variant], (288, 384) if variant in {"l", "x"} else (192, 256))
     raise ValueError(f"there is no stand-in for {name}")
 
 

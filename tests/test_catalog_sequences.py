@@ -16,6 +16,7 @@ from hypothesis.stateful import (
 )
 
 from posewatch.catalog import (
+    OPEN,
     Catalog,
     Held,
     Job,
@@ -342,6 +343,7 @@ def test_between_scans_the_cost_does_not_depend_on_the_number_of_videos(
     catalog.closed("0000/new.mp4", Entry("0000/new.mp4", Version(1, "n")), 20.0)
     assert catalog.next_ready(20.0) == 20.5
     catalog.gone("0000/new.mp4")
+    assert catalog.count(OPEN, mine=True) == count
     assert decisions < 20
 
 

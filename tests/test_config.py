@@ -73,9 +73,15 @@ def allowed(field: FieldInfo) -> str:
     for kind, told in kinds.items():
         if field.annotation in (kind, kind | None):
             return told
-    if "tuple" in str(field.annotation):
-        return "list of numbers" if "int" in str(field.annotation) else "list of texts"
-    return "path"
+    return items(field) if "tuple" in str(field.annotation) else "path"
+
+
+def items(field: FieldInfo) -> str:
+    of = getattr(field.annotation, "__args__", ())[0]
+    choices = getattr(of, "__args__", ())
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return "list of " + ", ".join(f'`"{choice}"`' for choice in choices)
+    return "list of numbers" if "int" in str(of) else "list of texts"
 
 
 def row(section: str, name: str, field: FieldInfo) -> str:
@@ -140,14 +146,20 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     assert load(None, {"recipe": {"mode": "tracking"}}).recipe.mode is PoseMode.TRACKING
 
 
-@pytest.mark.parametrize(("detect", "every"), [("always", 1), ("every 1", 1), ("every 25", 25)])
-def test_people_are_looked_for_now_and_then(detect: str, every: int) -> None:
+@pytest.mark.parametrize(
+    ("detect", "every"), [("always", 1), ("every 1", 1), ("every 25", 25), ("auto", None)]
+)
+def test_people_are_looked_for_now_and_then(detect: str, every: int | None) -> None:
     assert load(None, {"recipe": {"detect": detect}}).recipe.detect_every == every
 
 
-@pytest.mark.parametrize("detect", ["never", "every", "every 0", "every 1000", "every 2.5", ""])
+@pytest.mark.parametrize(
+    "detect", ["never", "automatic", "every", "every 0", "every 1000", "every 2.5", ""]
+)
 def test_how_often_people_are_looked_for_is_told_in_words(detect: str) -> None:
-    with pytest.raises(SettingsError, match=r"recipe\.detect: Input should be always, or every N"):
+    with pytest.raises(
+        SettingsError, match=r"recipe\.detect: Input should be always, auto, or every N"
+    ):
         load(None, {"recipe": {"detect": detect}})
 
 
@@ -180,6 +192,8 @@ def test_a_recipe_may_be_short(tmp_path: Path) -> None:
         ("[work]\nbatch = 1979-05-27", "work.batch: Input should be a valid integer"),
         ("[work]\nbatch = 0", "work.batch: Input should be greater than or equal to 1"),
         ('[work]\ndevice = "gpu"', "work.device: Input should be 'auto', 'cpu', 'cuda' or 'tensor"),
+        ('[recipe]\npose = "dwpose"\ncard = "a.onnx"', "recipe.card: Input should be the path of"),
+        ('[recipe]\ncard = "a.json"', "recipe.card: Input should be left out where recipe.pose is"),
         ('[recipe]\nmode = "fast"', "recipe.mode: Input should be 'static' or 'tracking'"),
         ("[watch]\nscan_interval = nan", "watch.scan_interval: Input should be a finite"),
         ("[decode]\nstall_seconds = inf", "decode.stall_seconds: Input should be a finite"),

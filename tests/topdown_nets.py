@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from posewatch.models.cards import TopDownCard, card
+from posewatch.models.cards import Component, TopDownCard, card
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -198,4 +198,6 @@ def card_of(detector: Path, pose: Path, **update: object) -> TopDownCard:
                 }
             )
         )
+    if update.get("keypoint_order") == "network":
+        update.setdefault("components", (Component(name="all", count=133, names=()),))
     return whole.model_copy(update={"networks": tuple(networks), **update})

@@ -34,9 +34,9 @@ GIB = 1 << 30
 MOST = (1 << 63) - 1
 """The operating system counts in 64 bits with a sign."""
 
-_EVERY = re.compile(r"always|every ([1-9][0-9]{0,2})")
+_DETECT = re.compile(r"auto|always|every ([1-9][0-9]{0,2})")
 
-NOT_VIDEOS = frozenset({".json", ".npz", ".lock"})
+NOT_VIDEOS = frozenset({".json", ".npz", ".pose", ".lock"})
 """What posewatch itself writes beside a video."""
 
 
@@ -59,6 +59,7 @@ class SignerRule(StrEnum):
 
     LARGEST = "largest"
     CENTRAL = "central"
+    MOST_MOTION = "most-motion"
     FIRST = "first"
 
 
@@ -182,28 +183,55 @@ class RecipeSettings(_Section):
 
     pose: Annotated[PoseModel, Field(strict=False)] = PoseModel.MEDIAPIPE
     """The pose model. `dwpose` has to be pulled first: `posewatch models pull dwpose`."""
+    card: Annotated[Path | None, Field(strict=False)] = None
+    """Of `dwpose`, a card of one's own: other networks of the same families. Its path ends in
+    `.json`."""
     mode: Annotated[PoseMode, Field(strict=False)] = PoseMode.STATIC
     """Of `mediapipe`: `static` is what published datasets used; `tracking` is faster and
     smoother."""
     detect: str = "always"
-    """Of `dwpose`, in which frames people are looked for: `always`, or `every 10` frames, which is
-    several times as fast; the person is followed by the keypoints in between."""
+    """Of `dwpose`, in which frames people are looked for: `always`; `every 10` frames; or `auto`,
+    where it is needed, which is seven times as fast. In between, people are followed by their
+    keypoints."""
+    people: Annotated[int, Field(ge=1, le=32)] = 1
+    """Of `dwpose`, how many people a result holds, at most. The first is chosen by `signer`."""
     signer: Annotated[SignerRule, Field(strict=False)] = SignerRule.LARGEST
-    """Of `dwpose`, who is followed where several people are: the `largest`, the most `central`, or
-    the `first`, of whom the detector is most sure."""
+    """Of `dwpose`, who comes first where several people are: the `largest`, the most `central`, who
+    moves hands and face most (`most-motion`), or the `first`, of whom the detector is most sure."""
+
+    precision: Literal["float32", "int16"] = "float32"
+    """How coordinates are kept: `int16` in 1/16 of a pixel, which takes about half of the bytes."""
+    formats: Annotated[tuple[Literal["npz", "pose"], ...], Field(strict=False)] = ("npz",)
+    """Which files are made: `pose` adds a `.pose` file for the library pose-format."""
+
+    @field_validator("formats")
+    @classmethod
+    def _the_pose_file_is_among_them(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
+        if "npz" not in formats:
+            raise ValueError('Input should have "npz" in it, which the others are made of')
+        return formats
+
+    @field_validator("card")
+    @classmethod
+    def _card_is_a_file(cls, card: Path | None, info: ValidationInfo) -> Path | None:
+        if card is not None and card.suffix != ".json":
+            raise ValueError("Input should be the path of a card, which ends in .json")
+        if card is not None and info.data.get("pose") is not PoseModel.DWPOSE:
+            raise ValueError('Input should be left out where recipe.pose is not "dwpose"')
+        return card
 
     @field_validator("detect")
     @classmethod
     def _detect_is_often_enough(cls, detect: str) -> str:
-        if not _EVERY.fullmatch(detect):
-            raise ValueError("Input should be always, or every N such as every 10, N up to 999")
+        if not _DETECT.fullmatch(detect):
+            raise ValueError("Input should be always, auto, or every N such as every 10, N to 999")
         return detect
 
     @property
-    def detect_every(self) -> int:
-        """In every how manieth frame people are looked for."""
-        found = _EVERY.fullmatch(self.detect)
-        return int(found[1] or 1) if found else 1
+    def detect_every(self) -> int | None:
+        """In every how manieth frame people are looked for; None: where it is needed."""
+        found = _DETECT.fullmatch(self.detect)
+        return None if self.detect == "auto" else int((found and found[1]) or 1)
 
 
 class DecodeSettings(_Section):

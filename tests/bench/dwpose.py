@@ -33,7 +33,7 @@ WORKER = Path(__file__).with_name("dwpose_worker.py")
 RTMLIB = "rtmlib==0.0.16"
 REFERENCE = RESULTS / "rtmlib-venv"
 
-OURS = ("always", "every 10")
+OURS = ("always", "every 10", "auto")
 DEAR = frozenset({"always", "today", "rtmlib 1"})
 """Sides whose detector looks at every frame. A few frames tell what one costs."""
 

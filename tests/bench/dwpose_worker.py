@@ -76,6 +76,7 @@ def ours(case: Case, detect: str) -> Find:
     """Our pipeline, in chunks as the daemon has them on a CPU; ends with the video."""
     import av
 
+    from posewatch.config import PoseModel, RecipeSettings
     from posewatch.models.cards import TopDownCard
     from posewatch.service.recipes import top_down
     from posewatch.vision.engine import OnnxEngine
@@ -88,7 +89,7 @@ def ours(case: Case, detect: str) -> Find:
         {network.name: case.folded / f"{network.name}.onnx" for network in card.networks},
         threads=case.threads,
     )
-    every = 1 if detect == "always" else int(detect.removeprefix("every "))
+    every = RecipeSettings(pose=PoseModel.DWPOSE, detect=detect).detect_every
     pipeline = top_down(card, engine, Rule.LARGEST, every)
 
     def find() -> Iterator[np.ndarray[Any, Any]]:
@@ -102,7 +103,7 @@ def ours(case: Case, detect: str) -> Find:
                 times = np.arange(number, number + len(images)) / 25
                 number += len(images)
                 found = track.process(np.stack(images), times)
-                yield from found.frames[:, :DOTS] * size
+                yield from found.frames[:, 0, :DOTS] * size
 
     return find
 

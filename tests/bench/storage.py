@@ -41,6 +41,7 @@ from posewatch.cache import InputCache
 from posewatch.catalog import Job, Why
 from posewatch.claims.claims import Claims, Owner
 from posewatch.claims.observer import Observer
+from posewatch.claims.survey import survey
 from posewatch.formats import names, receipt
 from posewatch.formats.receipt import InputRecord, Receipt, RecipeRecord, ResultRecord
 from posewatch.service.doctor import LIST_PRICE
@@ -414,6 +415,8 @@ def one_job(server: Server) -> tuple[list[Row], list[str]]:
     storage = S3Storage(HookedObjects(client, note), "", clock, names.receipt_key)
     data = os.urandom(1 << 20)
     client._client.put_object(Bucket=bucket, Key=VIDEO, Body=data)
+    observer, now = Observer(), clock.monotonic()
+    survey(observer, {}, began=now, ended=now, ttl=60.0)  # as after a scan
     tag = hashlib.md5(data, usedforsecurity=False).hexdigest()
     key = names.receipt_key(VIDEO)
     job = Job(VIDEO, Version(len(data), tag), Why.NEW, key, None, clock.monotonic(), None)
@@ -423,7 +426,7 @@ def one_job(server: Server) -> tuple[list[Row], list[str]]:
         runner = Runner(
             storage=storage,
             folder=bucket,
-            claims=Claims(storage, clock, Owner("here", 1, ""), 60.0, Observer()),
+            claims=Claims(storage, clock, Owner("here", 1, ""), 60.0, observer),
             heart=heart,
             cache=cache,
             decoders=decoders,

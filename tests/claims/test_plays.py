@@ -49,6 +49,16 @@ def the_lock_of_the_living_was_swept(_root: Path) -> None:
     state.teardown()
 
 
+def a_copy_was_there_already(_root: Path) -> None:
+    """Of a version that had been replaced, worked on and published meanwhile."""
+    state = BucketModel()
+    state.begin(again=False)
+    state.finish(number=0)
+    state.go_on(count=2, number=0)
+    state.change(what="input")
+    state.teardown()
+
+
 @pytest.mark.parametrize("kind", [Model, PosixModel, BucketModel])
 def test_who_stands_between_judging_a_lock_and_the_next_one_gives_way(kind: type[Model]) -> None:
     """The lock that it judged was swept, and another one made; see "What is not promised"."""
@@ -82,6 +92,7 @@ def test_a_lock_that_a_late_request_brings_back_is_held_by_nobody() -> None:
         an_input_was_replaced_before_its_receipt,
         a_lock_was_removed_after_a_pause,
         the_lock_of_the_living_was_swept,
+        a_copy_was_there_already,
     ],
 )
 def test_play(play: Callable[[Path], None], tmp_path: Path) -> None:

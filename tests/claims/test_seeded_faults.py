@@ -83,7 +83,7 @@ def no_look_at_the_locks_below(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_check_before_publishing(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Claim, "check", lambda _self: None)
+    patch.setattr(Claim, "check", lambda _self, **_how: None)
 
 
 def stale_by_the_calendar(patch: pytest.MonkeyPatch) -> None:
@@ -272,6 +272,15 @@ def no_fence_in_a_bucket(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(S3Storage, "fence", lambda _self, _tokens, _beside: None)
 
 
+def a_stamp_over_any_receipt(patch: pytest.MonkeyPatch) -> None:
+    real = S3Storage.stage
+    patch.setattr(S3Storage, "stage", lambda self, token, beside, _seen: real(self, token, beside))
+
+
+def a_copy_that_is_not_asked_for(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(S3Storage, "_expect_version", lambda _self, _key, _version: None)
+
+
 def a_lost_answer_of_a_bucket_is_a_no(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SureObjects, "head", lambda _self, _key: None)
 
@@ -387,6 +396,13 @@ FAULTS = [
             test_s3.Scene(), 1, after=True
         ),
     ),
+    Fault(
+        a_stamp_over_any_receipt,
+        lambda _root: test_s3.test_who_decided_by_another_receipt_does_not_stage(
+            test_s3.Scene(), None
+        ),
+    ),
+    Fault(a_copy_that_is_not_asked_for, test_plays.a_copy_was_there_already),
     Fault(nobody_counts_the_dead, test_steps.test_a_job_that_kills_its_workers_ends_as_a_failure),
 ]
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-import re
-from pathlib import Path
-
 import pytest
 
-TESTS = Path(__file__).parents[1]
-DOC = TESTS.parent / "docs" / "semantics.md"
+import shown_by
 
-SHOWN_BY = {
+SHOWN_BY: shown_by.ShownBy = {
     "C1": ["claims/test_record.py::test_the_names_of_locks"],
     "C2": [
         "claims/test_race.py::test_of_sixteen_processes_one_wins_each_input",
@@ -65,7 +60,10 @@ SHOWN_BY = {
         "claims/test_claim.py::test_a_claim_stands_on_the_locks_below_it",
         "claims/test_claim.py::test_another_claim_below_ends_the_one_above",
     ],
-    "C12": ["claims/test_claim.py::test_who_finds_a_higher_attempt_steps_back"],
+    "C12": [
+        "claims/test_claim.py::test_who_finds_a_higher_attempt_steps_back",
+        "worker/test_requests.py::test_who_has_seen_a_lock_looks_for_locks",
+    ],
     "C13": [
         "claims/test_claim.py::test_taking_over_closes_the_areas_of_all_earlier_attempts",
         "claims/test_steps.py::test_a_rival_before_each_file_operation",
@@ -168,6 +166,7 @@ SHOWN_BY = {
     ],
     "F7": [
         "storage/test_behaviour.py::test_fetch_notices_a_replacement_under_way",
+        "storage/test_s3.py::test_what_was_whole_before_its_video_went_is_that_version",
         "storage/test_posix.py::test_an_input_that_grows_while_it_is_copied",
         "storage/test_posix.py::test_an_input_of_which_less_can_be_read_than_it_has",
     ],
@@ -241,20 +240,27 @@ SHOWN_BY = {
         "storage/test_s3_client.py::test_a_real_server_names_the_wrong_credentials",
         "storage/test_s3_probe.py::test_what_does_not_pass_is_a_setting",
     ],
+    "S13": [
+        "storage/test_s3.py::test_who_decided_by_another_receipt_does_not_stage",
+        "worker/test_requests.py::test_who_was_slower_leaves_what_stands",
+    ],
+    "S14": [
+        "worker/test_requests.py::test_one_job_takes_six_requests_besides_its_data",
+        "worker/test_requests.py::test_who_has_not_scanned_looks_for_locks",
+        "worker/test_requests.py::test_a_lock_that_came_since_the_scan_is_respected",
+        "worker/test_requests.py::test_who_worked_for_long_without_a_beat_renews_its_claim_first",
+        "worker/test_requests.py::test_after_a_beat_that_failed_the_lock_is_looked_at_before_it_is_removed",
+        "storage/test_s3.py::test_a_copy_that_is_there_already_is_asked_for",
+        "claims/test_model.py::test_any_play_in_a_bucket",
+    ],
     "N6": ["storage/test_posix.py::test_a_removed_lock_on_nfs_is_a_missing_one"],
 }
 
 
 def test_every_sentence_is_shown_by_tests_and_every_test_shows_a_sentence() -> None:
-    named = re.findall(r"^\* \*\*([A-Z]\d+)\*\* ", DOC.read_text(), re.MULTILINE)
-    assert len(named) == len(set(named))
-    assert set(named) == SHOWN_BY.keys()
-    assert all(SHOWN_BY.values())
+    shown_by.check("semantics.md", SHOWN_BY)
 
 
-@pytest.mark.parametrize("path", sorted({t.split("::")[0] for ts in SHOWN_BY.values() for t in ts}))
+@pytest.mark.parametrize("path", shown_by.paths(SHOWN_BY))
 def test_the_tests_exist(path: str) -> None:
-    tree = ast.parse((TESTS / path).read_text())
-    there = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    named = [test.split("::") for tests in SHOWN_BY.values() for test in tests]
-    assert {name for file, name in named if file == path} <= there
+    shown_by.check_there(path, SHOWN_BY)

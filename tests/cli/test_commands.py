@@ -31,6 +31,7 @@ from posewatch.formats.receipt import (
     WorkRecord,
 )
 from posewatch.service import build, inspect
+from posewatch.service.checkup import Unit
 from posewatch.service.overview import Overview
 
 if TYPE_CHECKING:
@@ -393,6 +394,20 @@ def test_colours_are_for_terminals_and_can_be_switched_off(
 
 
 # retry
+
+
+def test_without_a_word_the_doctor_looks_at_the_service(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = tmp_path / "posewatch.toml"
+    settings.write_text(f'folder = "{tmp_path}"\n')
+    unit = Unit("posewatch.service", {"Environment": f"POSEWATCH_MODELS={tmp_path}/of-the-service"})
+    monkeypatch.setattr("posewatch.service.machine.SETTINGS", settings)
+    monkeypatch.setattr("posewatch.service.machine.unit", lambda _name: unit)
+    ran = run("doctor")
+    assert ran.status == 1
+    assert f"ok      folder: {tmp_path}" in ran.out
+    assert f"{tmp_path}/of-the-service" in ran.out
 
 
 def test_retry_forgets_all_failures(run: Callable[..., Ran], folder: Path) -> None:

@@ -190,9 +190,9 @@ def small(
     one = whole.model_copy(update=update)
     (folder / "small.json").write_text(one.model_dump_json(), encoding="utf-8")
     monkeypatch.setattr(cards, "_folder", lambda: folder)
-    cards.card.cache_clear()
+    cards._known_card.cache_clear()
     yield Small(folder, index, wheel, ModelCache(tmp_path / "cache"), one)
-    cards.card.cache_clear()
+    cards._known_card.cache_clear()
 
 
 STEPS = ["download 0", "convert 0/1", "convert 1/1", "verify 0/1", "verify 1/1", "install 0/1"]
@@ -323,9 +323,9 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TopDo
     one = card_of(stubborn(published / "d.onnx"), simcc(published / "p.onnx"), name="toy")
     (folder / "toy.json").write_text(one.model_dump_json(), encoding="utf-8")
     monkeypatch.setattr(cards, "_folder", lambda: folder)
-    cards.card.cache_clear()
+    cards._known_card.cache_clear()
     yield one, published
-    cards.card.cache_clear()
+    cards._known_card.cache_clear()
 
 
 def test_published_networks_are_rewritten_and_kept(

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from posewatch.base.metric_rows import Kind
+from posewatch.base.metrics import TABLE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -49,6 +52,15 @@ def rules(*files: Path) -> Iterator[dict[str, Any]]:
     for file in files:
         for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
             yield from group["rules"]
+
+
+def exposed_names() -> set[str]:
+    """The metrics that there are, as Prometheus knows them."""
+    names = set()
+    for row in TABLE:
+        histogram = row.kind == Kind.HISTOGRAM
+        names |= {row.name + s for s in (("_bucket", "_sum", "_count") if histogram else ("",))}
+    return names
 
 
 def names_in(query: str) -> set[str]:

@@ -16,12 +16,11 @@ from monitoring.rules import (
     TOP,
     UNIT_TESTS,
     an_hour_lasts_a_minute,
+    exposed_names,
     names_in,
     promtool,
     rules,
 )
-from posewatch.base.metric_rows import Kind
-from posewatch.base.metrics import TABLE
 from posewatch.config import HttpSettings
 
 if TYPE_CHECKING:
@@ -33,14 +32,6 @@ OPERATIONS = TOP / "docs" / "operations.md"
 RUNBOOK = "https://github.com/posewatch/posewatch/blob/main/docs/operations.md#"
 ALL_ALERTS = list(rules(ALERTS))
 SCRAPES = ("prometheus.yml", "fleet.yml", "agent.yml")
-
-
-def exposed_names() -> set[str]:
-    names = set()
-    for row in TABLE:
-        histogram = row.kind == Kind.HISTOGRAM
-        names |= {row.name + s for s in (("_bucket", "_sum", "_count") if histogram else ("",))}
-    return names
 
 
 def test_promtool_takes_the_rules_and_each_fires_and_clears_in_its_unit_test() -> None:

@@ -39,16 +39,13 @@ def daemon(folder: Path, fleet: Fleet) -> Daemon:
     return daemon
 
 
-def test_it_tells_programs_what_posewatch_status_tells(folder: Path, daemon: Daemon) -> None:
+def test_it_tells_what_posewatch_status_tells(folder: Path, daemon: Daemon) -> None:
     told = daemon._home.command("status", folder, "--json")
     # The loop has the ending of the job a moment after the log has.
     until(lambda: json.loads(daemon.get("/live.json")[1])["state"] == "idle", "it is idle")
     status, body = daemon.get("/status.json")
     assert (status, json.loads(body)) == (200, json.loads(told.stdout))
     assert json.loads(body)["counts"] == {"waiting": 0, "claimed": 0, "done": 1, "failed": 1}
-
-
-def test_it_tells_terminals_in_words(daemon: Daemon) -> None:
     status, text = daemon.get("/")
     assert status == 200
     assert r"failed   <img src=x onerror=alert(1)>\n\u202e.mp4: this is no video" in text

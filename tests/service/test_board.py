@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
@@ -286,3 +286,15 @@ def test_without_a_result_there_is_no_picture() -> None:
     board = World().board()
     assert of(board.live())["picture"] is None
     assert board.picture().status == 404
+
+
+def test_the_picture_has_nothing_of_the_video_in_it() -> None:
+    """All that is kept of a frame are numbers; and where nobody was found, it is empty."""
+    assert {field.name for field in fields(Glimpse)} == {"points", "confidences", "size", "frame"}
+    nobody = Glimpse(
+        np.full((543, 2), np.nan, np.float32), np.zeros(543, np.float32), (640, 360), frame=0
+    )
+    image = World(glimpse=("a.mp4", nobody)).board().picture().body
+    pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
+    assert pixels.min() == pixels.max()

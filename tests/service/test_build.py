@@ -510,10 +510,10 @@ def test_dwpose_s_networks_are_pulled_loaded_and_used(
     monkeypatch.undo()
     monkeypatch.setattr(cards, "_folder", lambda: known)
     monkeypatch.setenv("POSEWATCH_MODELS", os.fspath(tmp_path / "models"))
-    cards.card.cache_clear()
+    cards._known_card.cache_clear()
     settings = changed(
         settings,
-        recipe={"pose": "dwpose", "signer": "central", "detect": "every 5"},
+        recipe={"pose": "dwpose", "signer": "central", "detect": "auto", "people": 2},
         work={"device": "cpu"},
     )
     make_video(folder / "a.mp4", frames=3)
@@ -523,13 +523,37 @@ def test_dwpose_s_networks_are_pulled_loaded_and_used(
         model = pull("dwpose", ModelCache(), given=[published])
         overview = build.drain(settings, str(folder), lambda _overview: None)
     finally:
-        cards.card.cache_clear()
+        cards._known_card.cache_clear()
     assert (overview.done, overview.frames) == (1, 3)
     found = receipt.decode((folder / "a.posewatch.json").read_bytes())
     assert isinstance(found, receipt.Receipt)
     assert found.recipe.name == "dwpose"
-    asked = {"detect": "every 5", "signer": "central"}
+    asked = {"detect": "auto", "signer": "central", "people": 2}
     assert asked.items() <= found.recipe.settings.items()
     assert found.work.models == model.digests
     assert [result.name for result in found.results] == ["a.pose-dwpose.npz"]
-    assert read_pose(folder / "a.pose-dwpose.npz").rows.frames.shape == (3, 1, 134, 2)
+    assert read_pose(folder / "a.pose-dwpose.npz").rows.frames.shape == (3, 2, 134, 2)
+
+
+def test_a_card_of_one_s_own_gives_results_and_a_recipe_of_its_own(
+    folder: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published, own = tmp_path / "published", tmp_path / "own.json"
+    published.mkdir()
+    told = card_of(yolox(published / "d.onnx"), simcc(published / "p.onnx"), name="mine")
+    own.write_text(told.model_dump_json(), encoding="utf-8")
+    monkeypatch.undo()
+    monkeypatch.setenv("POSEWATCH_MODELS", os.fspath(tmp_path / "models"))
+    settings = changed(
+        settings, recipe={"pose": "dwpose", "card": os.fspath(own)}, work={"device": "cpu"}
+    )
+    make_video(folder / "a.mp4", frames=3)
+    with pytest.raises(ModelError, match=rf"models pull {own}"):
+        build.drain(settings, str(folder), lambda _overview: None)
+    pull(os.fspath(own), ModelCache(), given=[published])
+    assert build.drain(settings, str(folder), lambda _overview: None).done == 1
+    found = receipt.decode((folder / "a.posewatch.json").read_bytes())
+    assert isinstance(found, receipt.Receipt)
+    assert found.recipe.name == "mine"
+    assert found.recipe.settings["card"] == told.digest[:16]
+    assert [result.name for result in found.results] == ["a.pose-mine.npz"]

@@ -69,6 +69,7 @@ def test_a_page_is_served_with_careful_headers(server: HttpServer) -> None:
     assert headers["Cache-Control"] == "no-store"
     assert headers["Connection"] == "close"
     assert headers["Server"] == "posewatch"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert "Access-Control-Allow-Origin" not in headers
 
 

@@ -41,7 +41,7 @@ def recipe(batch: int = 4, rule: Rule = Rule.LARGEST) -> DWPose:
         Somebody(),
         DetectorPlan("detector", (64, 64), fill=114, score=0.3, overlap=0.45),
         PosePlan("pose", (48, 64), padding=1.25, score=0.3, keypoints=133, openpose=True),
-        rule,
+        rule=rule,
     )
     loaded = Loaded(
         models={"pose": "ab" * 32}, software={"numpy": "1"}, provider="FakeProvider", batch=batch
@@ -66,6 +66,7 @@ def test_the_result_is_what_the_readers_of_published_datasets_expect(
         assert confidences.shape == (10, 1, 134)
         assert npz["boxes"].shape == (10, 1, 4)
         assert npz["box_scores"].shape == (10, 1)
+        assert npz["track_ids"].tolist() == [[0]] * 10
         assert frames.dtype == confidences.dtype == npz["boxes"].dtype == np.float32
         assert npz["timestamps"].tolist() == pytest.approx(np.arange(10) / 25)
         np.testing.assert_allclose(npz["box_scores"], 0.9)
@@ -92,6 +93,7 @@ def test_the_result_tells_how_it_came_to_be(video: Path, decoder: Decoder) -> No
         "name": "dwpose",
         "hash": made_by.id.hash,
         "detect": "always",
+        "people": 1,
         "revision": REVISION,
         "signer": "largest",
     }

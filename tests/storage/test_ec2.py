@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TOKEN = "a token"  # noqa: S105 -- of the double
 REGION = "eu-central-1"
+IMAGE = "ami-12c6146b"  # one that moto knows
 ROLE = {
     "Code": "Success",
     "Type": "AWS-HMAC",
@@ -98,8 +99,7 @@ def ec2(moto_server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 def instances(ec2: Any, count: int) -> list[str]:  # noqa: ANN401 -- see above
-    images = ec2.describe_images(Owners=["amazon"])["Images"]
-    made = ec2.run_instances(ImageId=images[0]["ImageId"], MinCount=count, MaxCount=count)
+    made = ec2.run_instances(ImageId=IMAGE, MinCount=count, MaxCount=count)
     return [instance["InstanceId"] for instance in made["Instances"]]
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -134,32 +135,46 @@ def test_staging_costs_one_request_where_the_receipt_was_seen(
 ) -> None:
     if receipt is not None:
         scene.bucket.write(f"in/{RECEIPT}", receipt)
-    scene.storage.fence([], VIDEO)
-    scene.storage.look(RECEIPT)
-    assert scene.requests() == ["get", "get"]
-    scene.storage.stage("t1", VIDEO)
+    sighting = scene.storage.fence([], VIDEO)
+    assert scene.requests() == ["get"]
+    scene.storage.stage("t1", VIDEO, sighting)
     assert scene.requests() == ["put"]
-    scene.storage.stage("t2", VIDEO)  # what was seen before the first stamp is of no use
+    scene.storage.stage("t2", VIDEO, replace(sighting, key="talks/b.posewatch.json"))
     assert scene.requests() == ["get", "put"]
 
 
 def test_who_was_taken_over_since_it_saw_the_receipt_does_not_stage(scene: Scene) -> None:
-    scene.storage.look(RECEIPT)
+    sighting = scene.storage.fence([], VIDEO)
     scene.another().fence(["t1"], VIDEO)
     scene.requests()
     with pytest.raises(FencedError):
-        scene.storage.stage("t1", VIDEO)
+        scene.storage.stage("t1", VIDEO, sighting)
     assert scene.requests() == ["put", "head", "get"]
 
 
-def test_a_receipt_that_came_since_it_was_looked_at_is_not_overwritten(scene: Scene) -> None:
-    scene.storage.look(RECEIPT)
-    scene.bucket.write(f"in/{RECEIPT}", b'{"posewatch": 1, "outcome": "done"}')
-    area = scene.storage.stage("t1", VIDEO)
-    area.add(RECEIPT, b'{"posewatch": 1, "outcome": "failed"}')
-    with pytest.raises(ExistsError):
-        area.publish(RECEIPT, None)
-    assert b'"done"' in scene.content(RECEIPT)
+@pytest.mark.parametrize("before", [None, b'{"posewatch": 1, "outcome": "failed"}'])
+def test_who_decided_by_another_receipt_does_not_stage(scene: Scene, before: bytes | None) -> None:
+    """It may have decided to replace the very results that the newer receipt names."""
+    if before is not None:
+        scene.bucket.write(f"in/{RECEIPT}", before)
+    sighting = scene.storage.fence([], VIDEO)
+    after = b'{"posewatch": 1, "outcome": "done"}'
+    scene.bucket.write(f"in/{RECEIPT}", after)
+    with pytest.raises(ChangedError):
+        scene.storage.stage("t1", VIDEO, sighting)
+    assert scene.content(RECEIPT) == after
+
+
+def test_a_lock_that_is_surely_ones_own_is_removed_by_one_request(scene: Scene) -> None:
+    scene.storage.create("a.lock", b"mine")
+    scene.requests()
+    scene.storage.remove("a.lock", b"mine", sure=True)
+    assert scene.requests() == ["delete"]
+    scene.fails("delete", 1, after=True)
+    scene.storage.create("a.lock", b"mine")
+    scene.requests()
+    scene.storage.remove("a.lock", b"mine", sure=True)
+    assert scene.requests() == ["delete", "get"]
 
 
 def test_publishing_a_first_result(scene: Scene) -> None:
@@ -602,22 +617,49 @@ def test_a_video_that_is_shorter_than_it_was_said_to_be(scene: Scene, tmp_path: 
             fetch(scene, tmp_path / "local", Version(size, version.tag), lambda _count: None)
 
 
-def test_a_video_that_is_gone_at_the_end(scene: Scene, tmp_path: Path) -> None:
+def test_what_was_whole_before_its_video_went_is_that_version(scene: Scene, tmp_path: Path) -> None:
+    data, version = put_video(scene, 10)
+    scene.storage.fetch(
+        VIDEO, version, tmp_path / "local", lambda _count: scene.bucket.delete(f"in/{VIDEO}")
+    )
+    assert (tmp_path / "local").read_bytes() == data
+    assert scene.requests() == ["pieces"]
+
+
+def test_a_copy_that_is_there_already_is_asked_for(scene: Scene, tmp_path: Path) -> None:
     _data, version = put_video(scene, 10)
+    target = tmp_path / "local"
+    scene.storage.fetch(VIDEO, version, target, lambda _count: None)
+    scene.storage.fetch(VIDEO, version, target, lambda _count: None)
+    assert scene.requests() == ["pieces", "head"]
+    put_video(scene, 11)
+    with pytest.raises(ChangedError):
+        scene.storage.fetch(VIDEO, version, target, lambda _count: None)
+    assert not target.exists()
+
+
+def test_an_empty_video_is_looked_for(scene: Scene, tmp_path: Path) -> None:
+    _data, version = put_video(scene, 0)
+    scene.storage.fetch(VIDEO, version, tmp_path / "local", lambda _count: None)
+    assert scene.requests() == ["head"]
+    scene.bucket.delete(f"in/{VIDEO}")
     with pytest.raises(MissingError):
-        scene.storage.fetch(
-            VIDEO, version, tmp_path / "local", lambda _count: scene.bucket.delete(f"in/{VIDEO}")
-        )
+        scene.storage.fetch(VIDEO, version, tmp_path / "local", lambda _count: None)
 
 
-@pytest.mark.parametrize("content", [b'{"notes": "mine"}', b"[]", b"null", b'"text"'])
+@pytest.mark.parametrize(
+    "content", [b'{"notes": "mine"}', b'{"posewatch": "my notes"}', b"[]", b"null", b'"text"']
+)
 def test_a_file_of_another_program_at_the_receipts_key_is_never_stamped(
     scene: Scene, content: bytes
 ) -> None:
     scene.bucket.write(f"in/{RECEIPT}", content)
     scene.storage.fence(["t1"], VIDEO)
-    with pytest.raises(ExistsError, match="another program"):
-        scene.storage.stage("t2", VIDEO)
+    area = scene.storage.stage("t2", VIDEO)
+    area.add(RECEIPT, b"{}")
+    for expected in (None, scene.storage.stat(RECEIPT).version):
+        with pytest.raises((ExistsError, ChangedError)):
+            area.publish(RECEIPT, expected)
     assert scene.content(RECEIPT) == content
 
 

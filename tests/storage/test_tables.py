@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from posewatch.storage.contract import Staging
+    from posewatch.storage.contract import Sighting, Staging
 
 MOUNTINFO = r"""21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,errors=remount-ro
 22 21 0:5 / /proc rw shared:2 - proc proc rw
@@ -124,8 +124,10 @@ class Sloppy(MemoryStorage):
         elif self.flaw != "fence":
             super().fence(tokens, beside)
 
-    def stage(self, token: str, beside: str) -> Staging:  # type: ignore[override]
-        area = super().stage(token, beside)
+    def stage(  # type: ignore[override]
+        self, token: str, beside: str, sighting: Sighting | None = None
+    ) -> Staging:
+        area = super().stage(token, beside, sighting)
         return Rash(self, area, self.flaw)
 
 

@@ -464,6 +464,18 @@ def test_the_process_does_not_grow_from_video_to_video(decoder: Decoder, tmp_pat
     assert kilobytes() < before + 5_000, "it kept a picture of each video"
 
 
+def test_the_process_is_not_given_the_keys_of_its_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    with make_decoder() as decoder:
+        numbers(decoder, make_video(tmp_path / "a.mp4"))
+        told = Path(f"/proc/{pid_of(decoder)}/environ").read_bytes().split(b"\0")
+    assert b"LANG=C.UTF-8" in told
+    assert not [entry for entry in told if entry.startswith(b"AWS_")]
+
+
 def test_no_core_file_is_written(decoder: Decoder, tmp_path: Path) -> None:
     numbers(decoder, make_video(tmp_path / "v.mp4"))
     assert resource.prlimit(pid_of(decoder), resource.RLIMIT_CORE) == (0, 0)

@@ -179,7 +179,7 @@ class Metrics:
         "1",
         "1 where a GPU is asked for, or could be used by the onnxruntime that is installed.",
     )
-    gpu_used = gauge("posewatch_gpu_used", "1", "1 while the networks run on a GPU.")
+    gpus_used = gauge("posewatch_gpus_used", "GPUs", "GPUs that the networks run on; 0 on a CPU.")
 
     videos = gauges(
         "posewatch_videos",

@@ -14,6 +14,7 @@ from posewatch.catalog.records import versions
 from posewatch.catalog.share import Share
 from posewatch.catalog.verdict import (
     NOT_REGULAR,
+    OPEN,
     Held,
     ReceiptFacts,
     Rules,
@@ -26,6 +27,7 @@ from posewatch.catalog.verdict import (
 
 __all__ = [
     "NOT_REGULAR",
+    "OPEN",
     "Catalog",
     "Held",
     "Job",

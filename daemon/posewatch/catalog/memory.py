@@ -14,6 +14,8 @@ from posewatch.catalog import records
 from posewatch.catalog.listing import version_of
 from posewatch.catalog.records import Video
 from posewatch.catalog.verdict import (
+    FINISHED,
+    OPEN,
     Held,
     ReceiptFacts,
     Rules,
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
 
     from posewatch.catalog.listing import Listing
     from posewatch.catalog.packed import Packed
-
-FINISHED = frozenset({State.DONE, State.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Catalog:
     _own: dict[str, float] = field(default_factory=dict)  # what of that we wrote, and when
     _rivals: dict[str, list[str]] = field(default_factory=dict)  # inputs that share a stem
     _held: dict[str, Held] = field(default_factory=dict)
-    _counts: Counter[State] = field(default_factory=Counter)  # of the videos' states
+    _counts: Counter[tuple[State, bool]] = field(default_factory=Counter)  # and whether mine
     _later: Iterator[str] = field(default_factory=lambda: iter(()))  # that wait since the scan
     _ready: dict[str, None] = field(default_factory=dict)  # those of them that were looked at
     _after: dict[str, None] = field(default_factory=dict)  # that may wait since then
@@ -149,18 +149,18 @@ class Catalog:
 
     def _remember(self, key: str, video: Video) -> None:
         self._videos[key] = video
-        self._counts[video.state] += 1
+        self._counts[video.state, video.mine] += 1
 
     def _forget(self, key: str, video: Video) -> None:
         del self._videos[key]
-        self._counts[video.state] -= 1
+        self._counts[video.state, video.mine] -= 1
 
     def _judge(self, key: str, video: Video, now: float) -> State:
         """Judge a video, and keep it with that."""
         state = self._verdict(key, video, now).state
         if state is not video.state:
-            self._counts[video.state] -= 1
-            self._counts[state] += 1
+            self._counts[video.state, video.mine] -= 1
+            self._counts[state, video.mine] += 1
             self._change(video, state, now)
         self._videos[key] = video
         return state
@@ -220,23 +220,24 @@ class Catalog:
         """
         self._held = dict(held)
         self._scans += 1
-        counts: Counter[State] = Counter()
+        counts: Counter[tuple[State, bool]] = Counter()
         oldest = math.inf
         for key, video in self._videos.items():
             before = video.state
             state = self._verdict(key, video, now).state
-            counts[state] += 1
+            counts[state, video.mine] += 1
             if state is not before:
                 self._change(video, state, now)
                 self._videos[key] = video
             if state is State.WAITING:
                 oldest = min(oldest, video.unfinished_since)
         self._counts = counts
-        self._oldest_waiting = oldest if counts[State.WAITING] else None
+        found = Counter({state: self.count({state}) for state in State})
+        self._oldest_waiting = oldest if found[State.WAITING] else None
         self._closing = {key for key in self._closing if not self.finished(key)}
         self._ready, self._after = {}, dict.fromkeys(sorted(self._closing))
-        self._later = self._waiting() if counts[State.WAITING] else iter(())
-        return counts.copy()
+        self._later = self._waiting() if found[State.WAITING] else iter(())
+        return found
 
     def _waiting(self) -> Iterator[str]:
         """Those that wait since the scan, in the order in which they came."""
@@ -409,12 +410,22 @@ class Catalog:
     @property
     def open(self) -> int:
         """How many videos are neither done nor failed."""
-        return len(self._videos) - sum(self._counts[state] for state in FINISHED)
+        return self.count(OPEN)
 
     @property
     def failed(self) -> int:
         """How many videos have a failure for what they are now."""
-        return self._counts[State.FAILED]
+        return self.count({State.FAILED})
+
+    def count(self, states: Collection[State], *, mine: bool = False) -> int:
+        """How many videos stood in one of these states when they were last judged.
+
+        Args:
+            states: which.
+            mine: count those only that are in this process's share.
+        """
+        shares = (True,) if mine else (True, False)
+        return sum(self._counts[state, share] for state in states for share in shares)
 
     @property
     def oldest_waiting(self) -> float | None:
@@ -452,15 +463,14 @@ class Catalog:
         Of several videos that differ in their suffix only, the one that the receipt is about; where
         there is none, the one that was seen first, then the first by name.
         """
-        receipt_key = names.receipt_key(key)
-        if receipt_key in self._foreign:
-            return receipt_key
+        if self._foreign and (foreign := names.receipt_key(key)) in self._foreign:
+            return foreign
         if not self._rivals:
             return key
         rivals = [r for r in self._rivals.get(names.stem(key), ()) if r in self._videos]
         if len(rivals) < 2:
             return key
-        receipt = self._receipts.get(receipt_key)
+        receipt = self._receipts.get(names.receipt_key(key))
         folder, _ = names.split(key)
         if receipt is not None and folder + receipt.input_name in rivals:
             return folder + receipt.input_name

@@ -27,6 +27,10 @@ class State(StrEnum):
     FAILED = "failed"
 
 
+FINISHED = frozenset({State.DONE, State.FAILED})
+OPEN = frozenset(State) - FINISHED
+
+
 class Why(StrEnum):
     """Why a video is to be worked on."""
 

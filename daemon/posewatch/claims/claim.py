@@ -139,7 +139,12 @@ class Claim:
     @property
     def worrying(self) -> bool:
         """Whether the last beat that worked is so long ago that the claim may be lost soon."""
-        return not self._ended and self._silent() >= WARN_SHARE * self._record.ttl
+        return not self._ended and not self._young
+
+    @property
+    def _young(self) -> bool:
+        """Whether the last beat that worked is so fresh that nobody can have taken over since."""
+        return self._silent() < WARN_SHARE * self._record.ttl
 
     def beat(self, done: int | None = None, total: int | None = None) -> Lost | None:
         """Renew the claim, and look whether it still is one; to be called every `interval`.
@@ -162,11 +167,14 @@ class Claim:
                 self._trouble = error
                 return self.lost
 
-    def check(self) -> Lost | None:
+    def check(self, *, young: bool = False) -> Lost | None:
         """Whether results may be published now.
 
         To be called when everything is staged, right before the first result is published. It
         renews the claim, so no rival that keeps time will take over for most of a `ttl`.
+
+        Args:
+            young: whether a beat of the last third of a `ttl` is enough.
 
         Raises:
             StorageError: there is no telling; nothing must be published.
@@ -174,6 +182,8 @@ class Claim:
         with self._lock:
             if self._ended:
                 raise RuntimeError(f"the claim on {self.key!r} has ended")
+            if young and self._young:
+                return self.lost
             return self._renew(self._record) or self.lost
 
     def release(self) -> bool:
@@ -192,7 +202,7 @@ class Claim:
                     not ended
                     and all(self._remove(lower.lock, lower.content) for lower in self._lower)
                     and self._sweep()
-                    and self._remove_own()
+                    and self._remove_own(sure=self._young and self._trouble is None)
                 )
             except StorageError as error:
                 self._trouble = error
@@ -261,11 +271,15 @@ class Claim:
                 return Lost(Reason.REPLACED, f"{lower.lock!r} is another one")
         return None
 
-    def _remove_own(self) -> bool:
-        """As `_remove`; what is in it is known, unless a beat has failed."""
+    def _remove_own(self, *, sure: bool = False) -> bool:
+        """As `_remove`; what is in it is known, unless a beat has failed.
+
+        Args:
+            sure: see `Storage.remove`: while it beats, only a user's hand takes a holder's lock.
+        """
         if self.lost is None:
             try:
-                self._storage.remove(self._own, self._content)
+                self._storage.remove(self._own, self._content, sure=sure)
             except ChangedError:
                 pass
             else:

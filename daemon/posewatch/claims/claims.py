@@ -87,7 +87,11 @@ class Claims:
         Raises:
             StorageError: nothing was claimed.
         """
-        held = self._held(key)
+        # Whose names were free in the last scan, that can be tried without a look.
+        free = self._storage.conditional and all(
+            self._observer.missed(lock_key(key, attempt)) for attempt in (1, 2)
+        )
+        held = [] if free else self._held(key)
         if held and not held[-1].stale:
             return Busy(held[-1].lock, held[-1].record)
         record = self._record(key, job, attempt=len(held) + 1)
@@ -103,7 +107,7 @@ class Claims:
             claim.give_back()  # it may only seem to have failed
             raise
         try:
-            higher = claim.find_higher()
+            higher = None if free else claim.find_higher()
             if higher is not None:
                 claim.give_back()
                 return Busy(higher)

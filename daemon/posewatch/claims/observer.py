@@ -21,6 +21,7 @@ class Observer:
 
     def __init__(self) -> None:
         self._sights: dict[str, _Sight] = {}
+        self._complete = False
         self._lock = threading.Lock()
 
     def see(self, name: str, mark: object, began: float, ended: float) -> float:
@@ -43,8 +44,14 @@ class Observer:
                 sight = self._sights[name] = _Sight(mark, ended)
         return max(began - sight.since, 0.0)
 
+    def missed(self, name: str) -> bool:
+        """Whether something was not there when everything was last looked at, nor since then."""
+        with self._lock:
+            return self._complete and name not in self._sights
+
     def forget_all_but(self, names: Container[str]) -> None:
         """Forget what is not there any more: should it come back, it starts anew."""
         with self._lock:
+            self._complete = True
             for name in [name for name in self._sights if name not in names]:
                 del self._sights[name]

@@ -24,8 +24,9 @@ from posewatch.base.errors import ModelError, PosewatchError, SettingsError
 from posewatch.cli import models, tables
 from posewatch.cli.progress import Bar, DrainView
 from posewatch.service import build, inspect
+from posewatch.service import derive as derived
 from posewatch.service import show as results
-from posewatch.service.doctor import Level
+from posewatch.service.checkup import Level
 
 log = logging.getLogger(__name__)
 
@@ -188,9 +189,9 @@ def doctor(
     config_file: ConfigFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Tell what is behind FOLDER, whether it can be shared safely, and what to change."""
+    """Look at settings, FOLDER and this machine: what is well, what is not, what to change."""
     with Bar("Looking", Console(stderr=True)) as bar:
-        found = list(build.examine(config.load(config_file), folder, bar.alive))
+        found = list(build.examine(config_file, folder, bar.alive))
     if as_json:
         sys.stdout.write(json.dumps([finding.to_json() for finding in found], indent=2) + "\n")
     else:
@@ -224,6 +225,35 @@ def show(
             results.render(result, video, output, config.load(config_file), bar.advance)
         if not as_json:
             typer.echo(f"Drawn to {output}")
+
+
+@app.command()
+def derive(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="RESULT...", help="Results of the recipe dwpose.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            help="A new file, or (for several results) a folder.",
+            show_default=False,
+        ),
+    ],
+    signer: Annotated[
+        config.SignerRule, typer.Option(help="Who comes first.")
+    ] = config.SignerRule.LARGEST,
+    people: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many to keep. Default: all.", show_default=False),
+    ] = None,
+) -> None:
+    """Choose anew who comes first in RESULT, without inference. RESULT stays as it is."""
+    with Bar("Choosing", Console(stderr=True)) as bar:
+        for source, made in derived.names(files, output):
+            derived.derive(source, made, signer, people, bar.alive)
+            typer.echo(f"{tables.shown(os.fspath(source))} -> {tables.shown(os.fspath(made))}")
 
 
 def main() -> None:

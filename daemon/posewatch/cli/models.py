@@ -28,7 +28,12 @@ from posewatch.models.pull import Stage, pull
 
 app = typer.Typer(no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="As `models list` calls it.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="As `models list` calls it, or the path of a card (.json)."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 _TITLES = {
@@ -135,6 +140,8 @@ def _source(shown: AnyCard) -> list[tuple[str, str]]:
             ("sha256", source.sha256),
         ]
     published = shown.source
+    if published is None:
+        return [("source", "none: the files have to be given by --from")]
     files = ", ".join(network.member for network in shown.networks)
     return [
         (

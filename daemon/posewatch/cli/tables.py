@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from posewatch.service.doctor import Level
+from posewatch.service.checkup import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.console import Console
 
-    from posewatch.service.doctor import Finding
+    from posewatch.service.checkup import Finding
     from posewatch.service.inspect import FolderStatus
     from posewatch.service.overview import Overview
     from posewatch.stages.preview import Summary

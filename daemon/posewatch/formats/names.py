@@ -29,9 +29,8 @@ def split(key: str) -> tuple[str, str]:
 
 def stem(key: str) -> str:
     """The key without the last suffix of its file name."""
-    folder, name = split(key)
-    base, dot, _ = name.rpartition(".")
-    return folder + (base if dot and base else name)
+    base, _, suffix = key.rpartition(".")
+    return key if "/" in suffix or not base or base.endswith("/") else base
 
 
 def is_input(key: str, suffixes: tuple[str, ...]) -> bool:
@@ -47,9 +46,8 @@ def is_input(key: str, suffixes: tuple[str, ...]) -> bool:
 
 def too_long(key: str) -> bool:
     """Whether the name leaves no room for those of the files beside it."""
-    _, name = split(key)
     # At most four bytes for each character: few names need to be counted.
-    return len(name) > LONGEST // 4 and len(os.fsencode(name)) > LONGEST
+    return len(key) > LONGEST // 4 and len(os.fsencode(split(key)[1])) > LONGEST
 
 
 def too_long_error(key: str) -> InputError:
@@ -85,4 +83,4 @@ def is_receipt(key: str) -> bool:
 def is_kept(key: str) -> bool:
     """Whether the name is that of a receipt or of a result."""
     _, name = split(key)
-    return is_receipt(name) or (".pose-" in name and name.endswith(".npz"))
+    return is_receipt(name) or (".pose-" in name and name.endswith((".npz", ".pose")))

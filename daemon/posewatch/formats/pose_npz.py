@@ -17,7 +17,7 @@ import tempfile
 import zipfile
 import zlib
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -25,6 +25,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from posewatch.base.errors import PosewatchError
+from posewatch.formats.compact import Compact, pack_confidences, unpack_confidences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,6 +45,8 @@ _SIMPLE_TYPE = re.compile(r"[<>|=]?[a-zA-Z][0-9]{0,9}")
 
 _FRAMES, _TIMES, _FPS, _SIZE, _PROVENANCE = "frames", "timestamps", "fps", "size", "provenance"
 _CONFIDENCES = ("visibility", "confidences")
+_SCALE, _OFFSET = "scale", "offset"
+_OWN = (_FRAMES, _TIMES, _FPS, _SIZE, _PROVENANCE, _SCALE, _OFFSET)
 
 
 class PoseFileError(PosewatchError):
@@ -61,6 +64,7 @@ class PoseWriter:
         points: shape of one frame: (K, C), or (P, K, C) for several people.
         confidences: name of the array of confidences, one for each point.
         others: further arrays of float32 with a row for each frame: the shape of a row, by name.
+        compact: how to keep coordinates and confidences as small integers; None: as float32.
     """
 
     def __init__(
@@ -70,16 +74,19 @@ class PoseWriter:
         points: tuple[int, ...] = (543, 3),
         confidences: str = "visibility",
         others: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+        compact: Compact | None = None,
     ) -> None:
         if confidences not in _CONFIDENCES:
             raise ValueError(f"the confidences are called one of {_CONFIDENCES}")
-        if taken := others.keys() & {*_CONFIDENCES, _FRAMES, _TIMES, _FPS, _SIZE, _PROVENANCE}:
+        if taken := others.keys() & {*_CONFIDENCES, *_OWN}:
             raise ValueError(f"names of further arrays are taken: {sorted(taken)}")
         self._path = path
         self._count = 0
+        self._compact = compact
+        kinds = ("<f4", "<f4") if compact is None else ("<i2", "|u1")
         self._spools = {
-            _FRAMES: _Spool(path.parent, np.dtype("<f4"), points),
-            confidences: _Spool(path.parent, np.dtype("<f4"), points[:-1]),
+            _FRAMES: _Spool(path.parent, np.dtype(kinds[0]), points),
+            confidences: _Spool(path.parent, np.dtype(kinds[1]), points[:-1]),
             _TIMES: _Spool(path.parent, np.dtype("<f8"), ()),
             **{
                 name: _Spool(path.parent, np.dtype("<f4"), row)
@@ -121,6 +128,8 @@ class PoseWriter:
         if sorted(others) != names:
             raise ValueError(f"the further arrays are {names}, not {sorted(others)}")
         further = [others[name] for name in names]
+        if self._compact is not None:
+            frames, confidences = self._compact.pack(frames), pack_confidences(confidences)
         arrays = [
             spool.checked(name, values)
             for (name, spool), values in zip(
@@ -146,11 +155,13 @@ class PoseWriter:
         Raises:
             OSError: the disk is full, say.
         """
-        scalars = {
+        scalars: dict[str, NDArray[Any]] = {
             _FPS: np.array(fps, "<f8"),
             _SIZE: np.array(size, "<i4").reshape(2),
             _PROVENANCE: np.array(provenance, "<U"),
         }
+        if self._compact is not None:
+            scalars |= {_SCALE: self._compact.scale, _OFFSET: self._compact.offset}
         try:
             # A member that is opened by name gets the fixed date 1980-01-01.
             with zipfile.ZipFile(
@@ -218,6 +229,7 @@ class PoseHead:
         fps: frames per second on average; NaN where it is not known.
         size: width and height in pixels.
         provenance: JSON text; not checked.
+        others: further arrays of float32 with a row for each frame: the shape of a row, by name.
     """
 
     count: int
@@ -226,6 +238,7 @@ class PoseHead:
     fps: float
     size: tuple[int, int]
     provenance: str
+    others: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,11 +249,13 @@ class PoseRows:
         frames: (n, *points) float32.
         confidences: (n, *points without the last axis) float32.
         timestamps: (n,) float64.
+        others: (n, *row) float32 of each further array, by name.
     """
 
     frames: NDArray[np.float32]
     confidences: NDArray[np.float32]
     timestamps: NDArray[np.float64]
+    others: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +311,7 @@ class OpenPose:
 
     Attributes:
         head: what describes it.
+        compact: how its coordinates are kept as small integers; None if they are not.
     """
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
@@ -303,9 +319,11 @@ class OpenPose:
         self._archive = archive
         names = set(archive.namelist())
         confidences = next((n for n in _CONFIDENCES if f"{n}.npy" in names), _CONFIDENCES[0])
+        compact = f"{_SCALE}.npy" in names
+        kinds = ("<i2", "|u1") if compact else ("<f4", "<f4")
         shapes = {
             name: _shape(archive, name, dtype)
-            for name, dtype in ((_FRAMES, "<f4"), (confidences, "<f4"), (_TIMES, "<f8"))
+            for name, dtype in ((_FRAMES, kinds[0]), (confidences, kinds[1]), (_TIMES, "<f8"))
         }
         frames = shapes[_FRAMES]
         if len(frames) < 3:
@@ -316,6 +334,11 @@ class OpenPose:
                     f"{name} has the shape {shapes[name]}, frames has {frames}: "
                     f"{wanted} was expected"
                 )
+        self.compact = (
+            Compact(*(_small(archive, n, "<f8", frames[-1:]) for n in (_SCALE, _OFFSET)))
+            if compact
+            else None
+        )
         width, height = _small(archive, _SIZE, "<i4", (2,))
         self.head = PoseHead(
             count=frames[0],
@@ -324,6 +347,12 @@ class OpenPose:
             fps=float(_small(archive, _FPS, "<f8", ())),
             size=(int(width), int(height)),
             provenance=_text(archive),
+            others={
+                name: _shape(archive, name, "<f4")[1:]
+                for name in sorted(path.removesuffix(".npy") for path in names)
+                if name not in {*shapes, _FPS, _SIZE, _PROVENANCE}
+                and _has_rows(archive, name, frames[0])
+            },
         )
 
     def no_rows(self) -> PoseRows:
@@ -333,12 +362,14 @@ class OpenPose:
             np.empty((0, *points), np.float32),
             np.empty((0, *points[:-1]), np.float32),
             np.empty(0, np.float64),
+            {name: np.empty((0, *row), np.float32) for name, row in self.head.others.items()},
         )
 
     def blocks(self, rows: int) -> Iterator[PoseRows]:
         """All frames in order, `rows` at a time (the last block may have fewer)."""
         points = self.head.points
         shapes = {_FRAMES: points, self.head.confidences: points[:-1], _TIMES: ()}
+        shapes |= self.head.others
         with ExitStack() as stack:
             with _plain_errors(self._path):
                 members = [stack.enter_context(self._archive.open(f"{n}.npy")) for n in shapes]
@@ -346,13 +377,17 @@ class OpenPose:
             for start in range(0, self.head.count, rows):
                 n = min(rows, self.head.count - start)
                 with _plain_errors(self._path):
-                    frames, confidences, times = (
+                    frames, confidences, times, *others = (
                         _array(member, dtype, (n, *shape))
                         for member, dtype, shape in zip(
                             members, dtypes, shapes.values(), strict=True
                         )
                     )
-                yield PoseRows(frames, confidences, times)
+                if self.compact is not None:
+                    frames = self.compact.unpack(frames)
+                    confidences = unpack_confidences(confidences)
+                further = dict(zip(self.head.others, others, strict=True))
+                yield PoseRows(frames, confidences, times, further)
 
 
 # -- reading what anybody may have written ---------------------------------------------------
@@ -426,9 +461,14 @@ def _shape(archive: zipfile.ZipFile, name: str, dtype: str) -> tuple[int, ...]:
     return shape
 
 
-def _small(
-    archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int, ...]
-) -> NDArray[np.generic]:
+def _has_rows(archive: zipfile.ZipFile, name: str, count: int) -> bool:
+    """Whether a member is an array of float32 with a row for each frame."""
+    with archive.open(f"{name}.npy") as member:
+        shape, dtype = _header(member)
+    return dtype == np.dtype("<f4") and shape[:1] == (count,)
+
+
+def _small(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
     found = _shape(archive, name, dtype)
     if found != shape:
         raise ValueError(f"{name} has the shape {found}, not {shape}")

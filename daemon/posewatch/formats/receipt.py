@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError
 
 from posewatch.base.errors import Fault
+from posewatch.base.own import OURS, fields_of
 
 FORMAT: Literal[1] = 1
 """Bumped when a reader of today could misunderstand the file."""
@@ -140,13 +141,12 @@ def encode(receipt: Receipt) -> bytes:
 def decode(data: bytes) -> Receipt | Foreign | None:
     """The receipt in `data`; None when it is damaged, and may be made anew."""
     try:
-        content = json.loads(data)
-    except (ValueError, RecursionError):
+        content = fields_of(data)
+    except ValueError:
         return None
-    version = content.get("posewatch") if isinstance(content, dict) else None
-    if not isinstance(version, int):
+    if content is None:
         return Foreign.OTHER
-    if version > FORMAT:
+    if content[OURS] > FORMAT:
         return Foreign.NEWER
     try:
         return Receipt.model_validate(content)

@@ -1,7 +1,8 @@
 """Model cards: what a model is, where it comes from, and what goes in and out of it.
 
-A card is a JSON file in this package. It is everything that is known about a model before a single
-byte of it is on this machine, and everything a reader of results needs to know about them.
+A card is a JSON file: in this package, or the user's own. It is everything that is known about a
+model before a single byte of it is on this machine, and everything a reader of results needs to
+know about them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -19,12 +21,18 @@ from pydantic import (
     Tag,
     TypeAdapter,
     ValidationError,
+    model_validator,
 )
 
 from posewatch.base.errors import ModelError
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
+
+WHOLE_BODY = 133
+"""Keypoints of COCO-WholeBody."""
+
+_NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -278,11 +286,11 @@ class Card(_Record):
         dimensions: the names of the last axis of a result.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    name: Annotated[str, Field(pattern=_NAME)]
     title: str
     licence: str
     licence_source: str
-    source: Source
+    source: Source | None
     networks: tuple[Network, ...]
     components: tuple[Component, ...]
     dimensions: tuple[str, ...]
@@ -325,13 +333,37 @@ class TopDownCard(Card):
     """A model of two published ONNX networks: one finds people, one the keypoints of a person.
 
     Attributes:
+        name: short, for it is a part of the results' names (`formats.names.LONGEST`).
+        source: None where the files have to be given to a pull.
         keypoint_order: `openpose`: the 133 keypoints of COCO-WholeBody in the order of OpenPose,
             with a neck, 134 in all; `network`: as the network gives them.
     """
 
-    source: RepositorySource
+    name: Annotated[str, Field(pattern=_NAME, max_length=14)]
+    source: RepositorySource | None = None
     networks: tuple[DetectorNetwork, PoseNetwork]
+    dimensions: tuple[Literal["x"], Literal["y"]] = ("x", "y")
     keypoint_order: Literal["openpose", "network"]
+
+    @model_validator(mode="after")
+    def _names_are_those_of_the_pipeline(self) -> Self:
+        if (self.detector.name, self.pose.name) != ("detector", "pose"):
+            raise ValueError("the networks should be called detector and pose, in this order")
+        return self
+
+    @model_validator(mode="after")
+    def _components_are_the_keypoints(self) -> Self:
+        found, told = self.pose.keypoints, sum(part.count for part in self.components)
+        if self.keypoint_order == "openpose":
+            if found != WHOLE_BODY:
+                raise ValueError(f"the order of OpenPose needs {WHOLE_BODY} keypoints, not {found}")
+            found += 1  # the neck
+        if told != found:
+            raise ValueError(f"the components have {told} keypoints in all, the results {found}")
+        for part in self.components:
+            if len(part.names) not in {0, part.count}:
+                raise ValueError(f"{part.name} has {part.count} keypoints, {len(part.names)} names")
+        return self
 
     @property
     def detector(self) -> DetectorNetwork:
@@ -363,13 +395,37 @@ def list_cards() -> tuple[AnyCard, ...]:
     return tuple(card(name.removesuffix(".json")) for name in sorted(names))
 
 
-@cache
 def card(name: str) -> AnyCard:
     """The card of a model.
 
+    Args:
+        name: of a model that posewatch knows, or the path of a card of one's own, which ends in
+            `.json`; see docs/models.md.
+
     Raises:
-        ModelError: no model has that name, or its card is damaged.
+        ModelError: no model has that name, or its card cannot be read.
     """
+    return _read_card(Path(name)) if name.endswith(".json") else _known_card(name)
+
+
+def _read_card(path: Path) -> TopDownCard:
+    try:
+        return TopDownCard.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"Cannot read the card {path}: {error.strerror}") from error
+    except ValidationError as error:
+        faults = (
+            (".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, "))
+            for fault in error.errors()
+        )
+        told = "; ".join(f"{place}: {what}" if place else what for place, what in faults)
+        raise ModelError(
+            f"The card {path} is wrong: {told}", hint="docs/models.md tells how one is written."
+        ) from error
+
+
+@cache
+def _known_card(name: str) -> AnyCard:
     known = sorted(entry.name.removesuffix(".json") for entry in _folder().iterdir())
     if name not in known:
         raise ModelError(f"No model is called {name!r}", hint=f"Known: {', '.join(known)}.")

@@ -65,7 +65,7 @@ def pull(
     """Install a model, unless it is there and undamaged.
 
     Args:
-        name: of its card.
+        name: of its card, or the path of a card of the user's own.
         cache: where to install it.
         progress: told how far it is.
         given: the card's files, or folders with them, where they are on this machine already; else
@@ -119,17 +119,17 @@ def _published(
         return fetch(card, folder, lambda done, total: progress(Stage.DOWNLOAD, done, total))
     files = {}
     for network in card.networks:
-        path = files[network.name] = _among(given, PurePosixPath(network.member).name)
+        path = files[network.name] = _among(given, network.member)
         check_file(path, network.size, network.sha256, hint="It is another file of that name.")
     return files
 
 
-def _among(given: Sequence[Path], name: str, *, only: bool = False) -> Path:
-    """The file of that name among files and folders.
+def _among(given: Sequence[Path], member: str, *, only: bool = False) -> Path:
+    """A file of a card among files and folders.
 
     Args:
         given: what the user named.
-        name: as the card calls the file.
+        member: as the card calls the file, perhaps with folders before its name.
         only: it is the only file of its card, so that a single file may have any name.
 
     Raises:
@@ -137,10 +137,12 @@ def _among(given: Sequence[Path], name: str, *, only: bool = False) -> Path:
     """
     if only and len(given) == 1 and not given[0].is_dir():
         return given[0]
+    name = PurePosixPath(member).name
     for path in given:
-        if path.is_dir() and (path / name).exists():
-            return path / name
-        if path.name == name:
+        for inside in (path / member, path / name):
+            if inside.is_file():
+                return inside
+        if path.name == name and not path.is_dir():
             return path
     looked = ", ".join(str(path) for path in given)
     raise ModelError(f"There is no {name} in {looked}", hint="`models show` lists the files.")

@@ -77,9 +77,14 @@ def address(card: TopDownCard, network: Network, environ: Mapping[str, str]) -> 
     """Where a file of the card is served.
 
     Raises:
-        ModelError: the mirror's address is none.
+        ModelError: the card names no source, or the mirror's address is none.
     """
     source = card.source
+    if source is None:
+        raise ModelError(
+            f"the card of {card.name} names no source of its files",
+            hint=f"Give a folder with them: posewatch models pull {card.name} --from FOLDER",
+        )
     endpoint = (environ.get(ENDPOINT) or source.endpoint).rstrip("/")
     if urllib.parse.urlsplit(endpoint).scheme not in {"http", "https"}:
         raise ModelError(

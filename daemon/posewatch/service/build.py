@@ -33,7 +33,7 @@ from posewatch.cache import InputCache
 from posewatch.claims.claims import Claims, Owner
 from posewatch.claims.observer import Observer
 from posewatch.models.cache import ModelCache
-from posewatch.service import crashes, doctor, idler
+from posewatch.service import crashes, doctor, idler, machine
 from posewatch.service.board import Board, Sources
 from posewatch.service.daemon import Daemon, Parts
 from posewatch.service.folder import find, open_safely, open_storage, share_of
@@ -62,7 +62,7 @@ from posewatch.worker.workshop import Workshop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from posewatch.service.doctor import Finding
+    from posewatch.service.checkup import Finding
     from posewatch.stages.pose import PoseRecipe
     from posewatch.storage.contract import Storage
 
@@ -96,10 +96,19 @@ def open_folder(folder: str, config_file: Path | None) -> tuple[Storage, config.
 
 
 def examine(
-    settings: config.Settings, folder: str | None, alive: Callable[[], None]
+    config_file: Path | None, folder: str | None, alive: Callable[[], None]
 ) -> Iterator[Finding]:
-    """What `doctor` finds, see `service.doctor`."""
-    return doctor.examine(settings, folder, os.environ, SystemClock(), alive)
+    """What `doctor` finds, see `service.doctor`.
+
+    Without any word about what to look at, it is the service: its settings and its environment.
+    """
+    environ = dict(os.environ)
+    if config_file is None and folder is None and machine.SETTINGS.exists():
+        config_file = machine.SETTINGS
+        if (service := machine.unit(machine.SERVICE)) is not None:
+            environ |= service.environment
+    clock = SystemClock()
+    return doctor.examine(lambda: config.load(config_file), folder, environ, clock, alive)
 
 
 def serve(load: Callable[[], config.Settings], folder: str | None) -> None:
@@ -361,7 +370,7 @@ class _House:
         """Load the networks; the answer makes recipes of them."""
         self._now("loading the networks")
         settings = self._settings
-        opening = Opening(settings.recipe.pose, ModelCache())
+        opening = Opening(settings.recipe, ModelCache())
         patience = COMPILING if settings.work.device == "tensorrt" else LOADING
         self._notifier.extend_timeout(patience)
         with self._progress.during(self._doing, patience):

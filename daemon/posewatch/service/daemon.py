@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from posewatch.base.errors import PosewatchError, StorageError
 from posewatch.base.logs import fields
 from posewatch.base.metrics import HintSource, Outcome, Success, VideoState
-from posewatch.catalog import Catalog, Held, Rules, Share, State, version_of
+from posewatch.catalog import OPEN, Catalog, Held, Rules, Share, State, version_of
 from posewatch.claims.survey import survey
 from posewatch.formats import names
 from posewatch.service.idler import Acted
@@ -440,10 +440,10 @@ class Daemon:
         """Where that was asked for, stop a machine that has nothing to do."""
         if self._until_idle:
             return
-        if self._parts.idler.turn(self._settings.idle, self._busy(now), self._looked):
+        if self._parts.idler.turn(self._settings.idle, self._busy(), self._looked):
             self._next_scan = now
 
-    def _busy(self, now: float) -> str:
+    def _busy(self) -> str:
         """What this machine could do, or why that is not known; empty where there is nothing.
 
         What others hold is theirs: should one die, its claim goes stale and its video waits again.
@@ -457,11 +457,12 @@ class Daemon:
             return "parts of the folder could not be looked at"
         if len(self._parts.workshop):
             return "videos are worked on"
-        states = (self._catalog.verdict(key, now).state for key in self._catalog.open_mine())
-        return "videos wait" if any(state is not State.ELSEWHERE for state in states) else ""
+        return "videos wait" if self._catalog.count(OPEN - {State.ELSEWHERE}, mine=True) else ""
 
     def _to_do(self) -> bool:
         """Whether an open video of this daemon's share can be written beside."""
+        if not self._troubles.gives_up:  # asked in every turn: no walk through a whole folder
+            return self._catalog.count(OPEN, mine=True) > 0
         return any(not self._troubles.given_up(key) for key in self._catalog.open_mine())
 
     def _rests(self, job: Job, now: float) -> bool:

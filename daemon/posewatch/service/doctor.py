@@ -1,13 +1,16 @@
-"""What is behind a folder, what that means, and what to change: `posewatch doctor`."""
+"""What is well, what is not, and what to change: `posewatch doctor`."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from posewatch.base.errors import PosewatchError, StorageError
-from posewatch.service.folder import find, open_safely
+from posewatch.config import user_cache
+from posewatch.formats import names
+from posewatch.service import checkup, machine
+from posewatch.service.checkup import Finding, Level, error
+from posewatch.service.folder import find, keys_of, open_safely
+from posewatch.vision.decode import decoders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,38 +30,59 @@ LIST_PRICE: Final = 0.005 / 1000
 """US dollars for one request that lists: S3 Standard in us-east-1, November 2026; others differ."""
 
 
-class Level(StrEnum):
-    """How a finding is meant."""
-
-    OK = "ok"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        level: how it is meant.
-        about: what was looked at, in a word or two.
-        said: what was found, and what it means.
-        hint: what to change, if anything.
-    """
-
-    level: Level
-    about: str
-    said: str
-    hint: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """For programs."""
-        return asdict(self)
-
-
 def examine(
-    settings: Settings,
+    load: Callable[[], Settings],
     given: str | None,
+    environ: Mapping[str, str],
+    clock: Clock,
+    alive: Callable[[], None] = lambda: None,
+) -> Iterator[Finding]:
+    """Look at everything that work needs: settings, machine, folder.
+
+    Args:
+        load: reads the settings, as the daemon would have them.
+        given: the folder, or the bucket's address; wins over the settings.
+        environ: of the daemon.
+        clock: the time.
+        alive: called now and then while it goes on.
+    """
+    try:
+        settings = load()
+    except PosewatchError as refusal:
+        yield error("settings", refusal.message, refusal.hint)
+        return
+    try:
+        watched: Watched | None = find(settings.folder, given, environ)
+    except PosewatchError as refusal:
+        yield error("folder", refusal.message, refusal.hint)
+        watched = None
+    if watched is not None:
+        yield from folder(watched, settings, environ, clock, alive)
+    place = watched.place if watched is not None else None
+    yield checkup.clock(machine.clocks(place, clock))
+    yield from this_machine(settings, environ)
+
+
+def this_machine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Look at what work needs beside the folder."""
+    try:
+        yield checkup.networks(machine.graphics(settings, environ), settings.work)
+    except PosewatchError as refusal:
+        yield error("networks", refusal.message, refusal.hint)
+    yield checkup.codecs(decoders(checkup.CODECS))
+    path = settings.cache.path or user_cache("inputs", environ=environ)
+    yield checkup.cache(machine.disk(path), settings.cache.limit_bytes)
+    yield checkup.limits(machine.limits(), settings.decode.memory_bytes)
+    yield checkup.http(settings.http, loopback=machine.is_loopback(settings.http.host))
+    yield checkup.poweroff(settings.idle, machine.unit(machine.REQUESTS))
+    service = machine.unit(machine.SERVICE)
+    if service is not None and service.there:
+        yield checkup.unit(service)
+
+
+def folder(
+    watched: Watched,
+    settings: Settings,
     environ: Mapping[str, str],
     clock: Clock,
     alive: Callable[[], None] = lambda: None,
@@ -68,31 +92,32 @@ def examine(
     It writes what the start of a daemon writes: small hidden files that are removed again.
 
     Args:
+        watched: what is to be watched.
         settings: as the daemon would have them.
-        given: the folder, or the bucket's address; wins over the settings.
-        environ: of this process.
+        environ: of the daemon.
         clock: the time.
         alive: called now and then while it goes on.
     """
-    try:
-        watched = find(settings.folder, given, environ)
-    except PosewatchError as error:
-        yield Finding(Level.ERROR, "folder", error.message, error.hint)
-        return
     yield _what_it_is(watched)
+    if watched.place is not None:
+        yield checkup.credentials(keys_of(watched, settings.folder, environ))
     try:
         storage = open_safely(watched, settings.folder, clock, lambda *_: None)
-    except PosewatchError as error:
-        yield Finding(Level.ERROR, "claims", error.message, error.hint)
+    except PosewatchError as refusal:
+        yield error("claims", refusal.message, refusal.hint)
         return
     yield _claims(watched, settings)
     try:
-        files = _count(storage, alive)
-    except StorageError as error:
-        yield Finding(Level.ERROR, "listing", error.message, error.hint)
+        files, folders = _count(storage, alive)
+    except StorageError as refusal:
+        yield error("listing", refusal.message, refusal.hint)
         return
     yield _listing(watched, settings, files)
     yield _seeing(watched, settings)
+    if settings.watch.inotify and watched.path is not None:
+        found = machine.watches(folders)
+        if found is not None:
+            yield checkup.inotify(found)
 
 
 def _what_it_is(watched: Watched) -> Finding:
@@ -123,13 +148,15 @@ def _claims(watched: Watched, settings: Settings) -> Finding:
     return Finding(Level.OK, "claims", f"tried out: {said}")
 
 
-def _count(storage: Storage, alive: Callable[[], None]) -> int:
-    files = 0
-    for _entry in storage.scan(lambda _key: False):
+def _count(storage: Storage, alive: Callable[[], None]) -> tuple[int, int]:
+    """How many files there are, and in how many folders."""
+    files, folders = 0, {""}
+    for entry in storage.scan(lambda _key: False):
+        folders.add(names.split(entry.key)[0])
         files += 1
         if files % PAGE == 0:
             alive()
-    return files
+    return files, len(folders)
 
 
 def _listing(watched: Watched, settings: Settings, files: int) -> Finding:

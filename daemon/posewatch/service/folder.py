@@ -12,11 +12,15 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from posewatch.base.errors import SettingsError
 from posewatch.catalog import Share
 from posewatch.formats import names
+from posewatch.service.checkup import Keys
+from posewatch.service.http import is_local
 from posewatch.storage import s3_probe
+from posewatch.storage.aws import credentials_from
 from posewatch.storage.backing import Backing, backing_of
 from posewatch.storage.mounted import MountedBucket, below, mounted_bucket
 from posewatch.storage.posix import PosixStorage
@@ -209,16 +213,51 @@ def _credentials(
     told: MountedBucket,
 ) -> Credentials | None:
     """The keys: as set, by systemd, as the mounting program has them; else AWS's usual places."""
+    file = _passwd_file(settings, environ, told)
+    if file is not None:
+        return Credentials.of_passwd_file(file, bucket)
+    if told.keys is None or _usual(settings, environ, told):
+        return None
+    return Credentials(*told.keys)
+
+
+def _usual(settings: FolderSettings, environ: Mapping[str, str], told: MountedBucket) -> bool:
+    """Whether somebody has said that AWS's usual places have the keys."""
+    return settings.profile is not None or "AWS_ACCESS_KEY_ID" in environ or bool(told.profile)
+
+
+def _passwd_file(
+    settings: FolderSettings, environ: Mapping[str, str], told: MountedBucket
+) -> Path | None:
+    """The file that has the keys, as s3fs has it; None where they come from elsewhere."""
     systemd = Path(environ.get("CREDENTIALS_DIRECTORY", "/nowhere"), SYSTEMD_CREDENTIAL)
     if settings.passwd_file is not None or systemd.exists():
-        return Credentials.of_passwd_file(settings.passwd_file or systemd, bucket)
-    if settings.profile is not None or "AWS_ACCESS_KEY_ID" in environ or told.profile:
+        return settings.passwd_file or systemd
+    if told.keys is not None or _usual(settings, environ, told):
         return None
-    if told.keys is not None:
-        return Credentials(*told.keys)
     usual = S3FS_PASSWD if told.program == "s3fs" else ()
     files = (told.passwd_file,) if told.passwd_file else usual
     for file in (Path(name).expanduser() for name in files):
         if told.passwd_file or os.access(file, os.R_OK):
-            return Credentials.of_passwd_file(file, bucket)
+            return file
     return None
+
+
+def keys_of(watched: Watched, settings: FolderSettings, environ: Mapping[str, str]) -> Keys:
+    """Where the keys of a watched bucket come from, for people; not the keys.
+
+    Raises:
+        SettingsError: the usual settings of AWS contradict themselves.
+    """
+    place, told = watched.place, watched.mounted or MountedBucket("")
+    if place is None:
+        return Keys("")
+    endpoint = urlsplit(place.endpoint or "https:")
+    private = endpoint.scheme == "https" or is_local(endpoint.netloc, frozenset({"localhost"}))
+    file = _passwd_file(settings, environ, told)
+    if file is not None:
+        return Keys(f"those of {file}", file, file.stat().st_mode, encrypted=private)
+    if place.credentials is not None:
+        return Keys(f"those that {told.program} was given", encrypted=private)
+    method = credentials_from(place)
+    return Keys(f"from AWS's usual places ({method})" if method else "", encrypted=private)

@@ -81,7 +81,7 @@ class Idler:
         self._done = done
         self._idling = Idling()
         self._awake = _Awake()
-        self._held = ""
+        self._kept_on = ""
         self.words = ""
 
     def turn(self, settings: IdleSettings, busy: str, looked: float) -> bool:
@@ -95,18 +95,19 @@ class Idler:
         alone = self._awake.alone(settings.stay.with_name("awake"), busy=bool(busy))
         if settings.action == "none":
             self.words = ""
+            self._metrics.idle_seconds.set(0)
             return False
         now, limits = self._clock.monotonic(), _limits(settings)
-        held = _in_the_way(settings.stay)
-        if not held and not alone:
-            held = "another daemon of this machine has something to do"
+        kept_on = _in_the_way(settings.stay)
+        other = "" if alone else "another daemon of this machine has something to do"
+        held = kept_on or other
         act = self._idling.turn(Turn(now, busy, held, looked), limits)
         self._metrics.idle_seconds.set(self._idling.seconds(now))
         self._tell(act, settings, busy or held)
-        if held != self._held and not busy:
-            self._held = held
-            if held:
-                log.info("the machine stays on", extra=fields(reason=held))
+        if kept_on != self._kept_on:
+            self._kept_on = kept_on
+            if kept_on:
+                log.info("the machine stays on", extra=fields(reason=kept_on))
         left = self._idling.left(now, limits)
         self.words = "" if left is None or busy else _words(left, held, settings)
         if act is Act.FIRE:

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 from posewatch.config import PoseModel, user_cache
 from posewatch.models.cards import TopDownCard
+from posewatch.models.cards import card as known_card
 from posewatch.service.networks import open_networks, version_of
-from posewatch.stages.dwpose import DWPose
+from posewatch.stages.dwpose import DWPose, followed
+from posewatch.stages.files import Files, components_of
 from posewatch.stages.mediapipe import MediaPipePose
 from posewatch.stages.pose import Loaded
 from posewatch.vision.batching import TimedEngine
 from posewatch.vision.holistic import Holistic, Mode, stay_on_calling_thread
 from posewatch.vision.providers import Device, wants_gpu
+from posewatch.vision.skeleton import skeleton_of
 from posewatch.vision.topdown import DetectorPlan, PosePlan, Rule, TopDown
 
 if TYPE_CHECKING:
@@ -71,15 +74,16 @@ class Opening:
     """A model that is about to be loaded.
 
     Args:
-        pose: which one.
+        settings: which one.
         models: where it is.
 
     Raises:
         ModelError: it is not there; the hint says how to get it.
     """
 
-    def __init__(self, pose: PoseModel, models: ModelCache) -> None:
-        self._model = models.require(MODELS[pose])
+    def __init__(self, settings: RecipeSettings, models: ModelCache) -> None:
+        card = MODELS[settings.pose] if settings.card is None else os.fspath(settings.card)
+        self._model = models.require(card)
 
     def open(self, work: WorkSettings, stack: ExitStack, metrics: Metrics, clock: Clock) -> Opened:
         """Load the networks. May take minutes on a GPU, and longer for TensorRT.
@@ -108,7 +112,7 @@ class Opening:
 
         networks = open_networks(files, work, engines, stack, timed)
         metrics.gpu_wanted.set(work.require_gpu or wants_gpu(Device(work.device)))
-        metrics.gpu_used.set(not networks.on_cpu)
+        metrics.gpus_used.set(len(networks.gpus))
         software = {name: version_of(*packages) for name, packages in SOFTWARE.items()}
         if networks.gpus:
             software["gpu"] = ", ".join(networks.gpus)
@@ -123,19 +127,45 @@ def _recipe(
     card: AnyCard, engine: Engine, loaded: Loaded
 ) -> Callable[[RecipeSettings], PoseRecipe]:
     if isinstance(card, TopDownCard):
+        # A card of the user's own may be changed without anything else telling of it.
+        digest = "" if card == known_card(MODELS[PoseModel.DWPOSE]) else card.digest[:16]
         return lambda settings: DWPose(
-            top_down(card, engine, Rule(settings.signer.value), settings.detect_every),
+            top_down(
+                *(card, engine, Rule(settings.signer.value), settings.detect_every),
+                people=followed(Rule(settings.signer.value), settings.people),
+            ),
             _parts(card),
             loaded,
+            settings.people,
+            name=card.name,
+            card=digest,
+            files=_files(card, settings),
         )
-    return lambda settings: MediaPipePose(Holistic(engine, Mode(settings.mode.value)), loaded)
+    return lambda settings: MediaPipePose(
+        Holistic(engine, Mode(settings.mode.value)), loaded, _files(card, settings)
+    )
 
 
-def top_down(card: TopDownCard, engine: Engine, rule: Rule, every: int) -> TopDown:
+def _files(card: AnyCard, settings: RecipeSettings) -> Files:
+    shape = (len(card.keypoints), len(card.dimensions))
+    wished = "pose" in settings.formats
+    return Files(
+        compact=settings.precision == "int16",
+        components=components_of(card.components, skeleton_of(shape)) if wished else (),
+    )
+
+
+def top_down(
+    card: TopDownCard, engine: Engine, rule: Rule, every: int | None, *, people: int = 1
+) -> TopDown:
     """What a card says about its networks, for the room that runs them."""
+    return TopDown(engine, *plans(card), rule=rule, every=every, people=people)
+
+
+def plans(card: TopDownCard) -> tuple[DetectorPlan, PosePlan]:
+    """How a card says that its networks are to be asked."""
     detector, pose = card.networks
-    return TopDown(
-        engine,
+    return (
         DetectorPlan(
             name=detector.name,
             size=(detector.input.width, detector.input.height),
@@ -151,8 +181,6 @@ def top_down(card: TopDownCard, engine: Engine, rule: Rule, every: int) -> TopDo
             keypoints=pose.keypoints,
             openpose=card.keypoint_order == "openpose",
         ),
-        rule,
-        every,
     )
 
 

@@ -25,6 +25,7 @@ FIXED: Final = frozenset(
         ("work", "require_gpu"),
         ("work", "batch"),
         ("claims", "ttl"),
+        ("recipe", "card"),
         ("recipe", "pose"),
     }
 )

@@ -194,6 +194,11 @@ class Troubles:
     def _lasts(self, refusal: _Refusal[StorageError] | _Refusal[Exception] | None) -> bool:
         return refusal is not None and self._clock.monotonic() < refusal.until
 
+    @property
+    def gives_up(self) -> bool:
+        """Whether there is a video of which that is to be said."""
+        return any(r.retries.failures >= GIVEN_UP for r in self._refusals.values())
+
     def given_up(self, key: str) -> bool:
         """Whether it was tried often enough to say that this video cannot be written beside."""
         refusal = self._refusals.get(names.split(key)[0])

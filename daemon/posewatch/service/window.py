@@ -77,11 +77,6 @@ class Window:
         with self._lock:
             return self._view
 
-    @property
-    def wanted(self) -> bool:
-        """Whether somebody waits for a view."""
-        return self._waiting is not None
-
     def show(self, view: View | None) -> None:
         """Show something new to whoever waits; None where there is nothing to be seen yet."""
         with self._lock:

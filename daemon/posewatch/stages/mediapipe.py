@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from posewatch.formats.pose_npz import PoseWriter
+from posewatch.stages.files import DEFAULT
 from posewatch.stages.pose import PoseRecipe, Rows
 from posewatch.stages.recipe import RecipeId
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from posewatch.formats.compact import Compact
+    from posewatch.stages.files import Files
     from posewatch.stages.pose import Loaded
     from posewatch.vision.decoder import Chunk
     from posewatch.vision.holistic import Holistic
@@ -28,11 +31,14 @@ class MediaPipePose(PoseRecipe):
     Args:
         holistic: the networks and the mode.
         loaded: what is told of them.
+        files: what is made.
     """
 
-    def __init__(self, holistic: Holistic, loaded: Loaded) -> None:
+    _coordinates = 3
+
+    def __init__(self, holistic: Holistic, loaded: Loaded, files: Files = DEFAULT) -> None:
         settings = {"mode": holistic.mode.value, "revision": REVISION}
-        super().__init__(RecipeId("mediapipe", settings), SUFFIX, loaded)
+        super().__init__(RecipeId("mediapipe", settings), SUFFIX, loaded, files)
         self._holistic = holistic
 
     def _start(self, video: VideoInfo) -> Callable[[Chunk], Rows]:
@@ -44,8 +50,8 @@ class MediaPipePose(PoseRecipe):
 
         return find
 
-    def _writer(self, path: Path) -> PoseWriter:
-        return PoseWriter(path)
+    def _writer(self, path: Path, compact: Compact | None) -> PoseWriter:
+        return PoseWriter(path, compact=compact)
 
     def _about(self) -> Mapping[str, str]:
         return {

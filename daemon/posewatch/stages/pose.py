@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import time
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from posewatch import __version__
 from posewatch.base.errors import Fault, InputError, PosewatchError
+from posewatch.formats.compact import Compact
+from posewatch.formats.pose_format import read_pose_format_provenance, write_pose_format
 from posewatch.formats.pose_npz import PoseWriter, read_provenance
-from posewatch.stages.recipe import Glimpse, Made, Progress
+from posewatch.stages.recipe import Glimpse, Made, Progress, RecipeId
 from posewatch.vision.video import average_fps
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from posewatch.stages.recipe import RecipeId
+    from posewatch.stages.files import Files
     from posewatch.vision.decoder import Chunk, Decoder
     from posewatch.vision.video import VideoInfo
 
@@ -60,17 +63,22 @@ class Rows:
 
 
 class PoseRecipe(ABC):
-    """A `Recipe` that makes one pose file.
+    """A `Recipe` that makes one pose file, and what is wished beside it.
 
     Args:
-        recipe_id: name and settings.
-        suffix: of the result.
+        recipe_id: name and settings; those of `files` are added.
+        suffix: of the pose file.
         loaded: the networks.
+        files: what is made.
     """
 
-    def __init__(self, recipe_id: RecipeId, suffix: str, loaded: Loaded) -> None:
-        self.id = recipe_id
+    _coordinates: ClassVar[int]
+    """Of each keypoint: 2, or 3."""
+
+    def __init__(self, recipe_id: RecipeId, suffix: str, loaded: Loaded, files: Files) -> None:
+        self.id = RecipeId(recipe_id.name, {**recipe_id.settings, **files.settings})
         self.suffix = suffix
+        self._files = files
         self.models = loaded.models
         self.software = loaded.software
         self.provider = loaded.provider
@@ -81,8 +89,17 @@ class PoseRecipe(ABC):
         """Begin a video: the answer is called with its frames in order."""
 
     @abstractmethod
-    def _writer(self, path: Path) -> PoseWriter:
-        """Begin a result."""
+    def _writer(self, path: Path, compact: Compact | None) -> PoseWriter:
+        """Begin a result, whose coordinates are kept as `compact` says."""
+
+    def _finished(self, draft: Path, alive: Callable[[], None]) -> Path:  # noqa: ARG002 -- for others
+        """What becomes of a pose file once it is whole, before anything is made of it.
+
+        Args:
+            draft: the pose file.
+            alive: called now and then; what it raises, passes.
+        """
+        return draft
 
     @abstractmethod
     def _about(self) -> Mapping[str, str]:
@@ -106,7 +123,7 @@ class PoseRecipe(ABC):
         with decoder.open(video) as opened:
             info = opened.info
             find = self._start(info)
-            with self._writer(output) as writer:
+            with self._writer(output, self._compact(info)) as writer:
                 for chunk in opened.chunks(self._batch):
                     decoded = clock()
                     rows = find(chunk)
@@ -131,8 +148,20 @@ class PoseRecipe(ABC):
                     size=(info.width, info.height),
                     provenance=self._provenance(sha256),
                 )
+                done = Progress(frames, info.frames)
+                output = self._finished(output, lambda: report(done))
+                results = {self.suffix: output}
+                if self._files.components:
+                    beside = output.with_suffix(".pose")
+                    write_pose_format(output, beside, self._files.components)
+                    results[f"{self.suffix.removesuffix('.npz')}.pose"] = beside
                 spent["write"] += clock() - begun
-        return Made(results={self.suffix: output}, frames=frames, seconds=last, timings=spent)
+        return Made(results=results, frames=frames, seconds=last, timings=spent)
+
+    def _compact(self, video: VideoInfo) -> Compact | None:
+        if not self._files.compact:
+            return None
+        return Compact.of((video.width, video.height), self._coordinates)
 
     def _provenance(self, sha256: str) -> str:
         """How the file came to be. Holds nothing that differs between two runs on one machine."""
@@ -152,11 +181,11 @@ class PoseRecipe(ABC):
 
     def ours(self, path: Path) -> bool:
         """See `Recipe`."""
-        try:
-            provenance = json.loads(read_provenance(path))
-        except (PosewatchError, ValueError, RecursionError):
-            return False
-        return isinstance(provenance, dict) and provenance.get("producer") == "posewatch"
+        for read in (read_provenance, read_pose_format_provenance):
+            with suppress(PosewatchError, ValueError, RecursionError):
+                provenance = json.loads(read(path))
+                return isinstance(provenance, dict) and provenance.get("producer") == "posewatch"
+        return False
 
 
 def _glimpse(rows: Rows, size: tuple[int, int], first: int) -> Glimpse | None:

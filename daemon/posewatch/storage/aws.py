@@ -38,17 +38,8 @@ def connect(
         SettingsError: the usual settings of AWS contradict themselves.
     """
     from botocore.config import Config  # noqa: PLC0415 -- see above
-    from botocore.exceptions import ProfileNotFound  # noqa: PLC0415 -- see above
-    from botocore.session import Session  # noqa: PLC0415 -- see above
 
-    session = Session(profile=place.profile)
-    try:
-        session.get_scoped_config()
-    except ProfileNotFound as error:
-        raise SettingsError(
-            f"there is no profile {place.profile!r} in the AWS configuration",
-            hint="See [folder] profile and ~/.aws/config",
-        ) from error
+    session = _session(place)
     if place.credentials is not None:
         who = place.credentials
         session.set_credentials(who.access_key, who.secret_key, who.token)
@@ -63,3 +54,28 @@ def connect(
             **config,
         ),
     )
+
+
+def credentials_from(place: S3Place) -> str:
+    """Which of AWS's usual places has the keys, as botocore calls it; empty where none has.
+
+    Raises:
+        SettingsError: the usual settings of AWS contradict themselves.
+    """
+    found = _session(place).get_credentials()
+    return "" if found is None else str(found.method)
+
+
+def _session(place: S3Place) -> Any:  # noqa: ANN401 -- botocore has no types
+    from botocore.exceptions import ProfileNotFound  # noqa: PLC0415 -- see above
+    from botocore.session import Session  # noqa: PLC0415 -- see above
+
+    session = Session(profile=place.profile)
+    try:
+        session.get_scoped_config()
+    except ProfileNotFound as error:
+        raise SettingsError(
+            f"there is no profile {place.profile!r} in the AWS configuration",
+            hint="See [folder] profile and ~/.aws/config",
+        ) from error
+    return session

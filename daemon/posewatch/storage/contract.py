@@ -168,6 +168,14 @@ class Storage(Protocol):
         """
 
     @property
+    def conditional(self) -> bool:
+        """Whether each write is judged by its condition where it is done (in a bucket).
+
+        There a look before a write tells nothing that the answer does not, and costs a request; and
+        a receipt is written only if nothing else was since its staging area was opened.
+        """
+
+    @property
     def readers(self) -> int:
         """How many small files are worth reading at the same time."""
 
@@ -231,8 +239,14 @@ class Storage(Protocol):
             ValueError: the lengths differ.
         """
 
-    def remove(self, key: str, old: bytes) -> None:
+    def remove(self, key: str, old: bytes, *, sure: bool = False) -> None:
         """Remove a small file whose content is still `old`; a missing one is fine.
+
+        Args:
+            key: where.
+            old: what was seen or written there last.
+            sure: whether nobody else writes there at this time, so that one need not look, where
+                that costs a request.
 
         Raises:
             ChangedError: its content is not `old`.
@@ -240,6 +254,8 @@ class Storage(Protocol):
 
     def fetch(self, key: str, version: Version, target: Path, moved: Callable[[int], None]) -> str:
         """Copy an input into the local file `target`; returns its sha256 in hex.
+
+        What is copied is `version` as a whole, which was still there after this was called.
 
         Args:
             key: the input.
@@ -254,16 +270,17 @@ class Storage(Protocol):
             OSError: `target` could not be written.
         """
 
-    def stage(self, token: str, beside: str) -> Staging:
+    def stage(self, token: str, beside: str, sighting: Sighting | None = None) -> Staging:
         """Open the staging area of one attempt.
 
         Args:
             token: the nonce of the attempt's claim; letters and digits.
             beside: the key of the input, whose results will be published.
+            sighting: what the attempt has seen under the name of the receipt, and decided by.
 
         Raises:
             FencedError: a newer attempt has closed this area for ever.
-            ExistsError: (buckets) a file of another program has the name of the receipt.
+            ChangedError: (buckets) what stands there is not that of `sighting` any more.
         """
 
     def fence(self, tokens: Iterable[str], beside: str) -> Sighting | None:

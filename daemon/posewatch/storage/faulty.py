@@ -66,6 +66,11 @@ class FaultyStorage:
         return self.inner.tags_stay
 
     @property
+    def conditional(self) -> bool:
+        """See `Storage`."""
+        return self.inner.conditional
+
+    @property
     def readers(self) -> int:
         """See `Storage`."""
         return self.inner.readers
@@ -104,20 +109,20 @@ class FaultyStorage:
         with _hooked(self.hook, "overwrite", key):
             self.inner.overwrite(key, old, new)
 
-    def remove(self, key: str, old: bytes) -> None:
+    def remove(self, key: str, old: bytes, *, sure: bool = False) -> None:
         """See `Storage`."""
         with _hooked(self.hook, "remove", key):
-            self.inner.remove(key, old)
+            self.inner.remove(key, old, sure=sure)
 
     def fetch(self, key: str, version: Version, target: Path, moved: Callable[[int], None]) -> str:
         """See `Storage`."""
         with _hooked(self.hook, "fetch", key):
             return self.inner.fetch(key, version, target, moved)
 
-    def stage(self, token: str, beside: str) -> FaultyStaging:
+    def stage(self, token: str, beside: str, sighting: Sighting | None = None) -> FaultyStaging:
         """See `Storage`."""
         with _hooked(self.hook, "stage", beside):
-            return FaultyStaging(self.inner.stage(token, beside), self.hook)
+            return FaultyStaging(self.inner.stage(token, beside, sighting), self.hook)
 
     def fence(self, tokens: Iterable[str], beside: str) -> Sighting | None:
         """See `Storage`."""

@@ -30,6 +30,8 @@ from posewatch.storage.contract import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from posewatch.storage.contract import Sighting
+
 
 @dataclass(frozen=True, slots=True)
 class _File:
@@ -77,6 +79,7 @@ class _Folder:
 class MemoryStorage:
     """See `Storage`. Directories exist as long as something is in them."""
 
+    conditional = False
     readers = 1
     tags_stay = False
 
@@ -150,7 +153,7 @@ class MemoryStorage:
             self._expect_content(key, old)
             self._folder.files[key] = self._folder.new(new)
 
-    def remove(self, key: str, old: bytes) -> None:
+    def remove(self, key: str, old: bytes, *, sure: bool = False) -> None:  # noqa: ARG002 -- looks
         """See `Storage`."""
         with self._lock:
             self._folder.check()
@@ -172,7 +175,12 @@ class MemoryStorage:
             raise
         return hashlib.sha256(file.data).hexdigest()
 
-    def stage(self, token: str, beside: str) -> MemoryStaging:
+    def stage(
+        self,
+        token: str,
+        beside: str,
+        sighting: Sighting | None = None,  # noqa: ARG002 -- the area itself can be closed
+    ) -> MemoryStaging:
         """See `Storage`."""
         with self._lock:
             self._folder.check()

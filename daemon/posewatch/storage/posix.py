@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from posewatch.storage.backing import Backing
+    from posewatch.storage.contract import Sighting
 
 NO_LINK: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 """What `link` gives on a file system that has no second names."""
@@ -69,6 +70,7 @@ class PosixStorage:
         StorageError: it cannot be opened.
     """
 
+    conditional = False
     readers = 1
     tags_stay = False
 
@@ -195,7 +197,7 @@ class PosixStorage:
             if self._files.fstat(fd).st_nlink == 0:
                 raise MissingError(f"{key!r} was removed")
 
-    def remove(self, key: str, old: bytes) -> None:
+    def remove(self, key: str, old: bytes, *, sure: bool = False) -> None:  # noqa: ARG002 -- looks
         """See `Storage`."""
         path = self._root.of(key)
         with self._root.about("remove", key):
@@ -271,7 +273,12 @@ class PosixStorage:
         if version_of(found) != version:
             raise ChangedError(f"{key!r} was changed")
 
-    def stage(self, token: str, beside: str) -> PosixStaging:
+    def stage(
+        self,
+        token: str,
+        beside: str,
+        sighting: Sighting | None = None,  # noqa: ARG002 -- the area itself can be closed
+    ) -> PosixStaging:
         """See `Storage`."""
         return open_area(self._root, self._files, token, beside)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from posewatch.base.errors import (
     ChangedError,
@@ -28,7 +28,7 @@ from posewatch.storage.contract import (
     Version,
     is_hidden,
 )
-from posewatch.storage.s3_fence import Sight, close_areas, look, open_area
+from posewatch.storage.s3_fence import Sight, close_areas, look, open_area, sight_of
 from posewatch.storage.s3_fetch import S3Fetch, discard
 from posewatch.storage.s3_scan import S3Scan
 from posewatch.storage.s3_staging import S3Staging
@@ -41,14 +41,11 @@ if TYPE_CHECKING:
     from posewatch.base.clock import Clock
     from posewatch.storage.s3_objects import ObjectStore
 
-Value = TypeVar("Value")
-
 KEY_LIMIT: Final = 1024
 """Bytes in the key of an object, as S3 has it."""
 
 REMEMBERED: Final = 1024
-"""Small files whose ETag is remembered, so that a beat costs one request: one for each claim. As
-many receipts are remembered as they were last seen, so that staging costs one."""
+"""Small files whose ETag is remembered, so that a beat costs one request: one for each claim."""
 
 
 class S3Storage:
@@ -62,6 +59,7 @@ class S3Storage:
         md5: whether ETags are what the probe found them to be in most buckets.
     """
 
+    conditional = True
     readers = 16  # each takes a round trip
 
     def __init__(
@@ -77,8 +75,7 @@ class S3Storage:
         self._objects = SureObjects(store, clock)
         self._prefix = prefix
         self._commit_key = commit_key
-        self._written: _Recent[tuple[bytes, str]] = _Recent()
-        self._sights: _Recent[Sight] = _Recent()
+        self._written = _Recent()
         self._tokens: set[str] = set()
         self._hidden_folders: set[str] = set()
         self._lock = threading.Lock()
@@ -107,9 +104,7 @@ class S3Storage:
 
     def look(self, key: str) -> Seen | None:
         """See `Storage`. Costs one request."""
-        sight = look(self._objects, self._path(key))
-        self._sights.put(key, sight)
-        return _seen(sight)
+        return _seen(look(self._objects, self._path(key)))
 
     def create(self, key: str, data: bytes) -> None:
         """See `Storage`."""
@@ -133,10 +128,11 @@ class S3Storage:
             raise MissingError(f"{key!r} was removed")
         self._write(key, new, etag)
 
-    def remove(self, key: str, old: bytes) -> None:
-        """See `Storage`."""
+    def remove(self, key: str, old: bytes, *, sure: bool = False) -> None:
+        """See `Storage`. Costs two requests, or one: a deletion has no condition."""
         retries = self._objects.retries()
-        while self._expect_content(key, old) is not None:
+        while sure or self._expect_content(key, old) is not None:
+            sure = False
             try:
                 self._objects.store.delete(self._path(key))
             except UnavailableError as error:
@@ -149,23 +145,27 @@ class S3Storage:
         """See `Storage`."""
         path = self._path(key)
         try:
-            digest = S3Fetch(self._objects, path, version).into(target, moved)
-            self._expect_version(key, version)
+            fetch = S3Fetch(self._objects, path, version)
+            digest = fetch.into(target, moved)
+            if not fetch.asked:  # it was there already, or has no bytes
+                self._expect_version(key, version)
         except (MissingError, ChangedError):
             discard(target)
             raise
         return digest
 
-    def stage(self, token: str, beside: str) -> S3Staging:
-        """See `Storage`."""
+    def stage(self, token: str, beside: str, sighting: Sighting | None = None) -> S3Staging:
+        """See `Storage`. Costs one request, and one more without a sighting of the receipt."""
         commit = self._commit_key(beside)
         with self._lock:
             if token in self._tokens:
                 raise FencedError(f"the results of {beside!r} are being staged already")
             self._tokens.add(token)
         try:
-            path, last = self._path(commit), self._sights.pop(commit)
-            before, stamp = open_area(self._objects, path, token, beside, last)
+            last = None
+            if sighting is not None and sighting.key == commit:
+                last = sight_of(sighting.seen)
+            before, stamp = open_area(self._objects, self._path(commit), token, beside, last)
         except BaseException:
             self._tokens.discard(token)
             raise
@@ -183,7 +183,6 @@ class S3Storage:
         """See `Storage`. Costs one request, and one more where there is something to close."""
         commit = self._commit_key(beside)
         sight = close_areas(self._objects, self._path(commit), tokens, beside)
-        self._sights.put(commit, sight)
         return Sighting(commit, _seen(sight))
 
     def sweep(self, key: str) -> None:
@@ -242,21 +241,21 @@ class S3Storage:
         self._written.put(key, (data, etag))
 
 
-class _Recent(Generic[Value]):
-    """What was seen last of the `REMEMBERED` keys that were seen last."""
+class _Recent:
+    """What was written last to the `REMEMBERED` keys that were written last: content and ETag."""
 
     def __init__(self) -> None:
-        self._values: OrderedDict[str, Value] = OrderedDict()
+        self._values: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def put(self, key: str, value: Value) -> None:
+    def put(self, key: str, value: tuple[bytes, str]) -> None:
         with self._lock:
             self._values[key] = value
             self._values.move_to_end(key)
             if len(self._values) > REMEMBERED:
                 self._values.popitem(last=False)
 
-    def pop(self, key: str) -> Value | None:
+    def pop(self, key: str) -> tuple[bytes, str] | None:
         with self._lock:
             return self._values.pop(key, None)
 

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from posewatch.base.errors import ChangedError, ExistsError, FencedError, UnavailableError
-from posewatch.storage.contract import SMALL_FILE_LIMIT, Version
+from posewatch.base.own import OURS, fields_of
+from posewatch.storage.contract import SMALL_FILE_LIMIT, Seen, Version
 from posewatch.storage.s3_sure import body_of
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
 FIELD: Final = "fence"
 """The field of the stamp."""
-
-OURS: Final = "posewatch"
-"""The field that receipts have, and files of other programs have not."""
 
 ABOUT: Final = (
     "No receipt yet: posewatch writes it here when the results are there. "
@@ -111,10 +109,9 @@ def is_bare(data: bytes) -> bool:
 def is_foreign(data: bytes | None) -> bool:
     """Whether another program wrote it: whole JSON, and no receipt. What is damaged may be ours."""
     try:
-        fields = json.loads(data or b"")
-    except (ValueError, RecursionError):
+        return fields_of(data or b"") is None
+    except ValueError:
         return False
-    return not isinstance(fields, dict) or OURS not in fields
 
 
 def _object(data: bytes | None) -> dict[str, Any]:
@@ -129,9 +126,15 @@ def look(objects: SureObjects, key: str) -> Sight:
     """What stands at the receipt's key."""
     there = objects.get(key, SMALL_FILE_LIMIT)
     if there is None:
+        return sight_of(None)
+    return sight_of(Seen(Version(there.found.size, there.found.etag), there.data))
+
+
+def sight_of(seen: Seen | None) -> Sight:
+    """What was seen at the receipt's key."""
+    if seen is None:
         return Sight(None, None, Fence())
-    version = Version(there.found.size, there.found.etag)
-    return Sight(there.data, version, fence_of(there.data))
+    return Sight(seen.data, seen.version, fence_of(seen.data))
 
 
 def open_area(
@@ -144,27 +147,29 @@ def open_area(
         key: of the receipt.
         token: of the attempt.
         beside: the input.
-        last: what stood there a moment ago, if that is known. It is tried first: the condition of
-            the write tells whether it still stands there.
+        last: what the attempt has seen there, and decided by; None where it is to be looked at now.
+            The condition of the write tells whether it still stands there.
 
     Returns:
-        What stood there before, and the stamp.
+        What stood there before, and the stamp. A file of another program is left as it is, and is
+        both of them: nobody commits there.
 
     Raises:
         FencedError: the attempt was taken over.
-        ExistsError: a file of another program stands there.
+        ChangedError: what stands there is not `last`.
     """
+    sight = last or look(objects, key)
     for _ in range(TRIES):
-        # Not written at a venture: a server that ignores conditions, which a single writer may
-        # use, would drop the receipt that stands.
-        sight, last = last or look(objects, key), None
         if token in sight.fence.closed:
             raise FencedError(f"the work on {beside!r} was taken over")
+        if last is not None and sight.version != last.version:
+            raise ChangedError(f"{key!r} was written since it was looked at")
         if is_foreign(sight.data):
-            raise ExistsError(f"another program's file stands at {key!r}")
+            return sight, sight
         stamp = _stamp(objects, key, sight, Fence(token, beside, sight.fence.closed))
         if stamp is not None:
             return sight, stamp
+        sight = look(objects, key)
     raise UnavailableError(f"could not stage results of {beside!r}: its receipt keeps changing")
 
 

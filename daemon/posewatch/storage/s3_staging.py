@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from posewatch.base.errors import ChangedError, ExistsError, FencedError
 from posewatch.storage.contract import Version
-from posewatch.storage.s3_fence import Fence, Sight, look, stamped
+from posewatch.storage.s3_fence import Fence, Sight, is_foreign, look, stamped
 from posewatch.storage.s3_sure import body_of
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class S3Staging:
         self._token = token
         self._closed = before.fence.closed
         self._before = before.version
+        self._foreign = is_foreign(before.data)
         self._stamp = stamp
         self._end = end
         self._fenced = False
@@ -90,7 +91,7 @@ class S3Staging:
         self._end()
 
     def _publish_commit(self, body: Body, expected: Version | None) -> str:
-        if expected != self._before:
+        if expected != self._before or self._foreign:
             self._check()
             raise self._conflict(expected)
         try:

@@ -31,6 +31,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NoReturn
 
 import av
+import av.codec
 import av.error
 import av.logging
 import numpy as np
@@ -42,7 +43,7 @@ from posewatch.vision.orientation import Orientation, Turner, orientation_of
 from posewatch.vision.video import SANE_FPS, DecodeLimits, VideoInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from av.container import InputContainer
     from av.packet import Packet
@@ -490,3 +491,16 @@ class _Messages(logging.Handler):
         """What FFmpeg said last, to be added to a message; empty where it said nothing."""
         worth = [t for _, t in self._last if not any(word in t for word in _NOT_WORTH_QUOTING)]
         return f" (FFmpeg: {worth[-1]})" if worth else ""
+
+
+def decoders(names: Iterable[str]) -> dict[str, bool]:
+    """Which of these codecs can be decoded, by FFmpeg's names."""
+    found = {}
+    for name in names:
+        try:
+            av.Codec(name, "r")
+        except av.codec.codec.UnknownCodecError:
+            found[name] = False
+        else:
+            found[name] = True
+    return found

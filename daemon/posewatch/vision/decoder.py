@@ -15,6 +15,7 @@ import fcntl
 import json
 import mmap
 import os
+import re
 import select
 import signal
 import socket
@@ -338,6 +339,10 @@ class _Ring:
             self.fd = -1
 
 
+_ENVIRON = re.compile(r"(HOME|LANG|LC_.*|LD_LIBRARY_PATH|PATH|PYTHON.*|TMPDIR|TZ)$")
+"""What the process gets of our environment, in which there may be keys of a bucket."""
+
+
 class _Child:
     """The decoder process and what connects it to us."""
 
@@ -359,6 +364,7 @@ class _Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
+                env={name: value for name, value in os.environ.items() if _ENVIRON.match(name)},
                 pass_fds=(theirs.fileno(), progress),
                 process_group=0,
             )

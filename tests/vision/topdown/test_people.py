@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from posewatch.vision.topdown.people import Rule, Signer, suppress
+from posewatch.vision.topdown.people import Rule, suppress
+from posewatch.vision.topdown.tracks import Tracks
 
 
 def people(*lefts: float, width: float = 40.0) -> np.ndarray:
@@ -14,8 +15,8 @@ def people(*lefts: float, width: float = 40.0) -> np.ndarray:
 
 
 def follow(*frames: np.ndarray, step: float = 0.04, rule: Rule = Rule.LARGEST) -> list[int | None]:
-    signer = Signer(rule, width=400)
-    return [signer.choose(found, step * number) for number, found in enumerate(frames)]
+    tracks = Tracks(rule, width=400, slots=1)
+    return [tracks.see(found, step * number).get(0) for number, found in enumerate(frames)]
 
 
 def test_of_boxes_that_overlap_the_best_stays() -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (114, 114, 114)
 DETECTOR_SIZE, POSE_SIZE = (128, 96), (48, 64)
+NAMES = ("frames", "confidences", "boxes", "box_scores", "track_ids")
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +64,7 @@ def process(toy: TopDown, *frames: NDArray[np.uint8], step: int = 100) -> TopDow
         for at in range(0, len(frames), step)
     ]
     return type(parts[0])(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("frames", "confidences", "boxes", "box_scores")
-        )
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in NAMES)
     )
 
 
@@ -79,8 +77,8 @@ def test_keypoints_are_where_the_colours_are(toy: TopDown) -> None:
     result = process(toy, frame)
     half = np.array(BOX)  # of a box in a frame of twice the detector's size
     expected = [*(centre - half), *(centre + half)] / np.array([256, 192, 256, 192])
-    np.testing.assert_allclose(result.boxes[0], expected, atol=1e-6)
-    pixels = result.frames[0] * (256, 192)
+    np.testing.assert_allclose(result.boxes[0, 0], expected, atol=1e-6)
+    pixels = result.frames[0, 0] * (256, 192)
     # A pixel of the crop is 3.75 px of the frame: 1.25 * 144 px on 48.
     green, blue = (110, 70), (80, 120)
     for ours, coco in ((4, 10), (10, 16), (3, 8), (14, 2)):
@@ -89,7 +87,7 @@ def test_keypoints_are_where_the_colours_are(toy: TopDown) -> None:
     blues = [place for place in range(18, 134) if (place - 1) % 3 == 2]
     np.testing.assert_allclose(pixels[greens], np.tile(green, (len(greens), 1)), atol=6)
     np.testing.assert_allclose(pixels[blues], np.tile(blue, (len(blues), 1)), atol=6)
-    assert (result.confidences[0][greens] > 0.9).all()
+    assert (result.confidences[0, 0][greens] > 0.9).all()
 
 
 def random_scene(seed: int) -> NDArray[np.uint8]:
@@ -123,16 +121,16 @@ def test_keypoints_are_those_of_the_published_pipeline(
     people = by_hand.people(detector, frame, DETECTOR_SIZE)
     assert people
     result = process(toy, frame)
-    found = result.boxes[0] * (width, height, width, height)
+    found = result.boxes[0, 0] * (width, height, width, height)
     # All are of one size, so that rounding decides who is the largest.
     box = min((box for _, box in people), key=lambda box: np.abs(box - found).max())
     np.testing.assert_allclose(found, box, atol=0.01)
     points, scores = by_hand.keypoints(pose, frame, box, POSE_SIZE)
-    np.testing.assert_allclose(result.confidences[0], scores, atol=0.01)
+    np.testing.assert_allclose(result.confidences[0, 0], scores, atol=0.01)
     sure = np.abs(scores - 0.3) > 0.01
     missing = scores < 0.3
-    assert (result.frames[0][sure & missing] == -1).all()
-    ours = (result.frames[0] * (width, height))[sure & ~missing]
+    assert (result.frames[0, 0][sure & missing] == -1).all()
+    ours = (result.frames[0, 0] * (width, height))[sure & ~missing]
     assert len(ours) > 60
     assert np.abs(ours - points[sure & ~missing]).max() <= 0.1
 
@@ -140,10 +138,10 @@ def test_keypoints_are_those_of_the_published_pipeline(
 def test_frames_without_a_person_are_nan(toy: TopDown) -> None:
     empty, chair, person = scene(), scene((1, 1, BLUE)), scene((1, 1, RED))
     result = process(toy, empty, person, chair)
-    for array in (result.frames, result.confidences, result.boxes, result.box_scores):
+    for array in (getattr(result, name) for name in NAMES):
         assert np.isnan(array[[0, 2]]).all()
         assert np.isfinite(array[1]).all()
-    assert result.frames.shape == (3, 134, 2)
+    assert result.frames.shape == (3, 1, 134, 2)
 
 
 @pytest.mark.parametrize("step", [1, 2, 5])
@@ -152,7 +150,7 @@ def test_how_a_video_is_cut_makes_no_difference(toy: TopDown, step: int) -> None
         scene(*((c % 4, 1, RED) for c in (i // 3, i // 3 + 2)[: 1 + i % 2])) for i in range(10)
     ]
     whole, cut = process(toy, *frames), process(toy, *frames, step=step)
-    for name in ("frames", "confidences", "boxes", "box_scores"):
+    for name in NAMES:
         np.testing.assert_array_equal(getattr(whole, name), getattr(cut, name))
 
 
@@ -160,7 +158,7 @@ def test_the_same_person_is_followed(toy: TopDown) -> None:
     """Boxes are of one size: the first in the grid's order is the largest of equals."""
     two, other = scene((0, 1, RED), (3, 1, RED)), scene((3, 1, RED))
     moved = scene((1, 1, RED), (3, 1, RED))
-    boxes = process(toy, two, two, other, two, moved).boxes[:, 0] * 128
+    boxes = process(toy, two, two, other, two, moved).boxes[:, 0, 0] * 128
     np.testing.assert_allclose(boxes, [-4, -4, np.nan, -4, np.nan], atol=1e-4)
 
 
@@ -198,8 +196,10 @@ def test_the_frames_of_a_call_are_one_batch_of_each_network() -> None:
         .process(np.zeros((5, 96, 128, 3), np.uint8), np.arange(5.0))
     )
     assert engine.asked == [("detector", (5, 96, 128, 3)), ("pose", (5, 64, 48, 3))]
-    assert result.frames.shape == (5, 17, 2)
-    np.testing.assert_allclose(result.frames * (128, 96), np.tile((20, 30), (5, 17, 1)), rtol=1e-6)
+    assert result.frames.shape == (5, 1, 17, 2)
+    np.testing.assert_allclose(
+        result.frames * (128, 96), np.tile((20, 30), (5, 1, 17, 1)), rtol=1e-6
+    )
 
 
 def test_openpose_s_order_needs_the_whole_body() -> None:

@@ -1,4 +1,4 @@
-"""From frames to the keypoints of one person."""
+"""From frames to the keypoints of people."""
 
 from __future__ import annotations
 
@@ -8,54 +8,61 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from posewatch.vision.topdown import looks
 from posewatch.vision.topdown.finder import Finder
-from posewatch.vision.topdown.people import Rule, Signer
+from posewatch.vision.topdown.people import Rule
 from posewatch.vision.topdown.tracking import Follower
+from posewatch.vision.topdown.tracks import Tracks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import TypeAlias
 
     from numpy.typing import NDArray
 
     from posewatch.vision.engine import Engine
     from posewatch.vision.topdown.finder import DetectorPlan, PosePlan
 
-    Images = Sequence[NDArray[np.uint8]]
+    Image: TypeAlias = NDArray[np.uint8]
+    Box: TypeAlias = NDArray[np.float32]
 
 MISSING = -1.0
 """Both coordinates of a keypoint that was not found on somebody who was."""
 
 
-_LOOKED_FOR = 1.0
-"""Seconds for which the detector looks in every frame for somebody who was lost."""
-
-
 @dataclass(frozen=True, slots=True)
 class TopDownResult:
-    """One person in n consecutive frames; NaN throughout in a frame in which nobody was found.
+    """P people in n consecutive frames; NaN throughout where there are fewer.
 
     Attributes:
-        frames: (n, keypoints, 2) x and y in parts of the image's width and height; -1 where a
+        frames: (n, P, keypoints, 2) x and y in parts of the image's width and height; -1 where a
             keypoint was not found.
-        confidences: (n, keypoints) as the network gives them.
-        boxes: (n, 4) left, top, right, bottom in parts of the image's width and height; they may
-            reach out of it.
-        box_scores: (n,); NaN as well where the box follows the keypoints of the frame before.
+        confidences: (n, P, keypoints) as the network gives them.
+        boxes: (n, P, 4) left, top, right, bottom in parts of the image's width and height; they
+            may reach out of it.
+        box_scores: (n, P); NaN as well where the box follows the keypoints of the frame before.
+        track_ids: (n, P) whole numbers from 0, each of one person.
     """
 
     frames: NDArray[np.float32]
     confidences: NDArray[np.float32]
     boxes: NDArray[np.float32]
     box_scores: NDArray[np.float32]
+    track_ids: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A person in a frame: box in pixels and score, keypoints in pixels, and their scores."""
+    """A person in a frame: number, box in pixels and score, keypoints in pixels, their scores."""
 
-    box: NDArray[np.float32]
+    number: int
+    box: Box
     points: NDArray[np.float64]
     scores: NDArray[np.float32]
+
+
+_Row = dict[int, _Found]
+"""Who was found in a frame, by slots."""
 
 
 class TopDown:
@@ -66,9 +73,10 @@ class TopDown:
         detector: how to ask the one.
         pose: how to ask the other.
         rule: who is followed, of several people.
-        every: in every how manieth frame the detector looks for people. In between, the box
-            follows the keypoints; where they are lost, the detector looks at once, and in every
-            frame for a second.
+        every: in every how manieth frame the detector looks for people; None: where `looks.due`
+            says so. In between, each box follows the keypoints; where they are lost, the detector
+            looks at once, and in every frame for a second.
+        people: how many are followed, at most.
     """
 
     def __init__(
@@ -76,36 +84,50 @@ class TopDown:
         engine: Engine,
         detector: DetectorPlan,
         pose: PosePlan,
+        *,
         rule: Rule = Rule.LARGEST,
-        every: int = 1,
+        every: int | None = 1,
+        people: int = 1,
     ) -> None:
         self._engine = engine
         self._detector = detector
         self.pose = pose
         self.rule = rule
         self.every = every
+        self.people = people
 
     def start(self, width: int, height: int) -> Track:
         """Begin a video whose frames are `width` by `height` px."""
         finder = Finder(self._engine, self._detector, self.pose, (width, height))
-        signer = Signer(self.rule, width)
-        return Track(finder, self.pose, signer, (width, height), self.every)
+        tracks = Tracks(self.rule, width, self.people)
+        followers = [Follower(self.pose.score) for _ in range(self.people)]
+        return Track(
+            *(finder, self.pose, tracks, followers), size=(width, height), every=self.every
+        )
 
 
 class Track:
     """One video on its way. Used by one thread at a time."""
 
     def __init__(
-        self, finder: Finder, pose: PosePlan, signer: Signer, size: tuple[int, int], every: int
+        self,
+        finder: Finder,
+        pose: PosePlan,
+        tracks: Tracks,
+        followers: Sequence[Follower],
+        *,
+        size: tuple[int, int],
+        every: int | None,
     ) -> None:
         self._finder = finder
         self._pose = pose
-        self._signer = signer
+        self._tracks = tracks
+        self._followers = followers
         self._size = size
         self._every = every
         self._number = 0
-        self._follower = Follower(pose.score)
-        self._seen = -math.inf
+        self._seen = self._looked = -math.inf
+        self._shown: NDArray[np.float32] | None = None
 
     def process(self, images: NDArray[np.uint8], times: NDArray[np.float64]) -> TopDownResult:
         """The keypoints in the next frames.
@@ -128,81 +150,116 @@ class Track:
                 f"not {images.dtype} of shape {images.shape}"
             )
         find = self._look_always if self._every == 1 else self._follow
-        return self._result(find(list(images), times))
+        return self._result(find(list(images), [float(time) for time in times]))
 
-    def _look_always(self, images: Images, times: NDArray[np.float64]) -> list[_Found | None]:
+    def _look_always(self, images: Sequence[Image], times: Sequence[float]) -> list[_Row]:
         """Each network gets all frames at once."""
-        boxes = [
-            self._choose(people, time)
-            for people, time in zip(self._finder.people(images), times, strict=True)
+        places = [
+            (frame, slot, self._tracks.number(slot), people[index])
+            for frame, (people, time) in enumerate(
+                zip(self._finder.people(images), times, strict=True)
+            )
+            for slot, index in self._tracks.see(people, time).items()
         ]
-        seen = [(image, box) for image, box in zip(images, boxes, strict=True) if box is not None]
-        if not seen:
-            return [None] * len(images)
-        points, scores = self._finder.keypoints(
-            [image for image, _ in seen], np.stack([box for _, box in seen])
-        )
-        found = iter(zip(points, scores, strict=True))
-        return [None if box is None else _Found(box, *next(found)) for box in boxes]
+        rows: list[_Row] = [{} for _ in images]
+        if places:
+            points, scores = self._finder.keypoints(
+                [images[frame] for frame, *_ in places], np.stack([box for *_, box in places])
+            )
+            for (frame, slot, number, box), *keypoints in zip(places, points, scores, strict=True):
+                rows[frame][slot] = _Found(number, box, *keypoints)
+        return rows
 
-    def _follow(self, images: Images, times: NDArray[np.float64]) -> list[_Found | None]:
+    def _follow(self, images: Sequence[Image], times: Sequence[float]) -> list[_Row]:
         """Frame by frame: where to look depends on what was found before."""
-        looks = [index for index in range(len(images)) if (self._number + index) % self._every == 0]
+        turns = [
+            index
+            for index in range(len(images))
+            if self._every is not None and (self._number + index) % self._every == 0
+        ]
         self._number += len(images)
-        people = self._finder.people([images[index] for index in looks]) if looks else []
-        known = dict(zip(looks, people, strict=True))
+        people = self._finder.people([images[index] for index in turns]) if turns else []
+        known = dict(zip(turns, people, strict=True))
         return [
-            self._follow_one(image, float(time), known.get(index))
+            self._follow_one(image, time, known.get(index))
             for index, (image, time) in enumerate(zip(images, times, strict=True))
         ]
 
-    def _follow_one(
-        self, image: NDArray[np.uint8], time: float, people: NDArray[np.float32] | None
-    ) -> _Found | None:
+    def _follow_one(self, image: Image, time: float, people: NDArray[np.float32] | None) -> _Row:
+        """Who is in a frame, in which the detector has seen `people` if it was its turn."""
+        if people is None and not self._is_due(image, time):
+            expected = {
+                slot: follower.expected
+                for slot, follower in enumerate(self._followers)
+                if follower.expected is not None
+            }
+            row = self._look_at(image, expected)
+            doubts = [self._followers[slot].follow(f.points, f.scores) for slot, f in row.items()]
+            if not any(doubts):
+                self._tracks.move({slot: found.box for slot, found in row.items()}, time)
+                self._seen = time if row else self._seen
+                return row
         if people is None:
-            expected = self._follower.expected
-            if expected is None and not time - self._seen <= _LOOKED_FOR:
-                return None
-            if expected is not None:
-                found = self._look_at(image, expected)
-                if self._follower.follow(found.points, found.scores):
-                    self._signer.see(found.box, time)
-                    self._seen = time
-                    return found
             (people,) = self._finder.people([image])
-        box = self._choose(people, time)
-        if box is None:
-            self._follower.lose()
-            return None
-        self._seen = time
-        found = self._look_at(image, box)
-        self._follower.begin(box, found.points, found.scores)
-        return found
+        return self._begin(image, time, people)
 
-    def _look_at(self, image: NDArray[np.uint8], box: NDArray[np.float32]) -> _Found:
-        points, scores = self._finder.keypoints([image], box[None])
-        return _Found(box, points[0], scores[0])
-
-    def _choose(self, people: NDArray[np.float32], time: float) -> NDArray[np.float32] | None:
-        chosen = self._signer.choose(people, float(time))
-        return None if chosen is None else people[chosen]
-
-    def _result(self, found: Sequence[_Found | None]) -> TopDownResult:
-        width, height = self._size
-        count, points = len(found), self._pose.results
-        result = TopDownResult(
-            frames=np.full((count, points, 2), np.nan, np.float32),
-            confidences=np.full((count, points), np.nan, np.float32),
-            boxes=np.full((count, 4), np.nan, np.float32),
-            box_scores=np.full(count, np.nan, np.float32),
+    def _is_due(self, image: Image, time: float) -> bool:
+        followed = any(follower.expected is not None for follower in self._followers)
+        if self._every is not None:
+            return not followed and time - self._seen <= looks.SOUGHT
+        return looks.due(
+            looks.Sight(
+                since=time - self._looked,
+                unseen=time - self._seen,
+                followed=followed,
+                full=self._tracks.full,
+                crowded=self._tracks.crowded(self._looked) if followed else math.inf,
+                change=0.0 if followed else looks.change(looks.parts(image), self._shown),
+            )
         )
-        for index, person in enumerate(found):
-            if person is None:
-                continue
-            result.frames[index] = person.points / (width, height)
-            result.frames[index, person.scores < self._pose.score] = MISSING
-            result.confidences[index] = person.scores
-            sides = np.array([width, height, width, height], np.float32)
-            result.boxes[index] = person.box[:4] / sides
-            result.box_scores[index] = person.box[4]
+
+    def _begin(self, image: Image, time: float, people: NDArray[np.float32]) -> _Row:
+        """The detector has looked."""
+        self._looked = time
+        boxes = {slot: people[index] for slot, index in self._tracks.see(people, time).items()}
+        row = self._look_at(image, boxes)
+        for slot, follower in enumerate(self._followers):
+            if (found := row.get(slot)) is not None:
+                follower.begin(found.box, found.points, found.scores)
+                self._seen = time
+            else:
+                follower.lose()
+        if self._every is None and not row:
+            self._shown = looks.parts(image)
+        return row
+
+    def _look_at(self, image: Image, boxes: Mapping[int, Box]) -> _Row:
+        if not boxes:
+            return {}
+        found = self._finder.keypoints([image] * len(boxes), np.stack(list(boxes.values())))
+        return {
+            slot: _Found(self._tracks.number(slot), box, points, scores)
+            for (slot, box), points, scores in zip(boxes.items(), *found, strict=True)
+        }
+
+    def _result(self, rows: Sequence[_Row]) -> TopDownResult:
+        width, height = self._size
+        shape, points = (len(rows), len(self._followers)), self._pose.results
+        result = TopDownResult(
+            frames=np.full((*shape, points, 2), np.nan, np.float32),
+            confidences=np.full((*shape, points), np.nan, np.float32),
+            boxes=np.full((*shape, 4), np.nan, np.float32),
+            box_scores=np.full(shape, np.nan, np.float32),
+            track_ids=np.full(shape, np.nan, np.float32),
+        )
+        sides = np.array([width, height, width, height], np.float32)
+        for frame, row in enumerate(rows):
+            for slot, person in row.items():
+                at = frame, slot
+                result.frames[at] = person.points / (width, height)
+                result.frames[at][person.scores < self._pose.score] = MISSING
+                result.confidences[at] = person.scores
+                result.boxes[at] = person.box[:4] / sides
+                result.box_scores[at] = person.box[4]
+                result.track_ids[at] = person.number
         return result

@@ -1,4 +1,4 @@
-"""Out of a detector's boxes, the people; out of the people, the one that is followed."""
+"""Out of a detector's boxes, the people; out of several people, the one who is followed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,26 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Box = NDArray[np.float32]
+    Boxes = NDArray[np.float32]
 
-_SAME = 0.3
-"""Intersection over union from which a box shows the person of the last frame's box."""
-
-_PATIENCE = 1.0
-"""Seconds for which a person who is not to be seen is waited for, while others are there."""
-
-_PIXEL = np.float32(1.0)
+_PIXEL = 1.0
 """YOLOX's demo counts the last pixel of a box in when it looks for overlaps."""
 
 
-def suppress(found: NDArray[np.float32], score: float, overlap: float) -> NDArray[np.float32]:
+class Rule(StrEnum):
+    """Who is followed, of several people."""
+
+    LARGEST = "largest"
+    """Whose box has the largest area."""
+    CENTRAL = "central"
+    """Whose box has its middle closest to the middle of the picture, sideways."""
+    MOST_MOTION = "most-motion"
+    """Who moves hands, arms and face most; known at the end of a video only."""
+    FIRST = "first"
+    """Of whom the detector is most sure: what public code calls person 0."""
+
+
+def suppress(found: Boxes, score: float, overlap: float) -> Boxes:
     """Leave one box for each person: greedy non-maximum suppression, as in YOLOX's demo.
 
     Args:
@@ -36,90 +43,48 @@ def suppress(found: NDArray[np.float32], score: float, overlap: float) -> NDArra
     left = found[found[:, 4] > score]
     kept = []
     while len(left):
-        best, left = left[0], left[1:]
-        kept.append(best)
-        left = left[_overlaps(best, left, _PIXEL) <= overlap]
+        best, left = left[:1], left[1:]
+        kept.append(best[0])
+        left = left[overlaps(best, left, _PIXEL)[0] <= overlap]
     return np.array(kept, np.float32).reshape(-1, 5)
 
 
-def _overlaps(box: Box, others: NDArray[np.float32], pixel: np.float32) -> NDArray[np.float32]:
-    """Intersection over union of a box with each of the others, (n,)."""
-    low = np.maximum(others[:, :2], box[:2])
-    high = np.minimum(others[:, 2:4], box[2:4])
-    common = np.prod(np.maximum(high - low + pixel, 0), axis=1)
-    areas = np.prod(others[:, 2:4] - others[:, :2] + pixel, axis=1)
-    union = np.prod(box[2:4] - box[:2] + pixel) + areas - common
-    # Two boxes without an area have nothing in common.
+def overlaps(boxes: Boxes, others: Boxes, pixel: float = 0.0) -> NDArray[np.float32]:
+    """Intersection over union of each box with each of the others.
+
+    Args:
+        boxes: (n, 4 or more): left, top, right, bottom.
+        others: (m, 4 or more).
+        pixel: what is added to each side.
+
+    Returns:
+        (n, m); 0 for two boxes without an area.
+    """
+    a, b, one = boxes[:, None, :4], others[None, :, :4], np.float32(pixel)
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + one
+    common = np.prod(np.maximum(sides, 0), axis=-1)
+    areas = [np.prod(box[..., 2:] - box[..., :2] + one, axis=-1) for box in (a, b)]
+    union = areas[0] + areas[1] - common
     return np.asarray(np.divide(common, union, out=np.zeros_like(common), where=union > 0))
 
 
-class Rule(StrEnum):
-    """Who is followed, of several people."""
+def ranked(people: Boxes, rule: Rule, width: int) -> list[int]:
+    """The people of one frame in the order in which a rule would follow them.
 
-    LARGEST = "largest"
-    """Whose box has the largest area."""
-    CENTRAL = "central"
-    """Whose box has its middle closest to the middle of the picture, sideways."""
-    FIRST = "first"
-    """Of whom the detector is most sure: what public code calls person 0."""
-
-
-class Signer:
-    """Follows one person: chosen by a rule at first, and then whoever is where that person was.
-
-    The person is recognised by the overlap of the boxes. Where none overlaps, somebody who is alone
-    as the person was is taken for the same one, who moved quickly or was filmed anew; among several
-    people the person is waited for, and after a second the rule chooses again.
+    For `MOST_MOTION`, which one frame does not tell, as for `LARGEST`.
 
     Args:
+        people: (n, 5) as `suppress` gives them.
         rule: how to choose.
         width: of the picture, in pixels.
+
+    Returns:
+        Indices.
     """
-
-    def __init__(self, rule: Rule, width: int) -> None:
-        self._rule = rule
-        self._middle = width / 2
-        self._box: Box | None = None
-        self._alone = False
-        self._seen = 0.0
-
-    def choose(self, people: NDArray[np.float32], time: float) -> int | None:
-        """Which of the people of the next frame it is.
-
-        Args:
-            people: (n, 5) as `suppress` gives them.
-            time: of the frame, in seconds.
-
-        Returns:
-            An index; None if the person is not among them.
-        """
-        if not len(people):
-            return None
-        chosen = self._choose(people, time)
-        if chosen is not None:
-            self._box = people[chosen]
-            self._alone = len(people) == 1
-            self._seen = time
-        return chosen
-
-    def see(self, box: Box, time: float) -> None:
-        """Tell where the person was found by other means, in pixels."""
-        self._box = box
-        self._seen = time
-
-    def _choose(self, people: NDArray[np.float32], time: float) -> int | None:
-        if self._box is None:
-            return self._by_rule(people)
-        overlaps = _overlaps(self._box, people, np.float32(0))
-        if overlaps.max() >= _SAME:
-            return int(overlaps.argmax())
-        if self._alone and len(people) == 1:
-            return 0
-        return self._by_rule(people) if abs(time - self._seen) > _PATIENCE else None
-
-    def _by_rule(self, people: NDArray[np.float32]) -> int:
-        if self._rule is Rule.FIRST:
-            return int(people[:, 4].argmax())
-        if self._rule is Rule.CENTRAL:
-            return int(np.abs(people[:, [0, 2]].mean(axis=1) - self._middle).argmin())
-        return int(np.prod(people[:, 2:4] - people[:, :2], axis=1).argmax())
+    if rule is Rule.FIRST:
+        worth = people[:, 4]
+    elif rule is Rule.CENTRAL:
+        worth = -np.abs(people[:, [0, 2]].mean(axis=1) - width / 2)
+    else:
+        worth = np.prod(people[:, 2:4] - people[:, :2], axis=1)
+    return [int(index) for index in np.argsort(-worth, kind="stable")]

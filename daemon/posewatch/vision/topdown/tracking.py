@@ -1,7 +1,8 @@
-"""Where a person's box will be, without a detector: around the keypoints, as it was before."""
+"""Where a person's box will be, without a detector: it goes where the keypoints go."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,15 +11,40 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _KEPT = 0.5
-"""Part of the keypoints which the detector's own box showed, and below which a person is lost."""
+"""Part of the keypoints which the last look found, and below which a person is lost."""
+
+_ZOOM = 1.3
+"""Factor by which a person may have grown or shrunk since the last look: the box would not fit."""
+
+_JUMP = 0.1
+"""Part of the box's width and height together that a person may move in one frame: somebody else
+would be farther away."""
+
+_LEAD = 0.5
+"""Part of the way of the last frame that the box goes ahead. More overshoots where people turn."""
+
+_FEW = 3
+"""Keypoints that say how a person moves, at least."""
+
+
+class Doubt(StrEnum):
+    """Why the keypoints no longer show where the person is, so that the detector has to look."""
+
+    LOST = "lost"
+    """Too few of the keypoints are found."""
+    ZOOM = "zoom"
+    """The person has become larger or smaller."""
+    JUMP = "jump"
+    """The keypoints moved farther than people do: they may be somebody else's."""
 
 
 class Follower:
     """Follows the box of one person from frame to frame.
 
-    The detector's box is not that of the keypoints: it has hair and clothes in it. How far its
-    sides lie from those of the keypoints is remembered from the frame in which the detector looked,
-    and kept until it looks again, so that the pose network gets what it was trained with.
+    The detector's box moves by the median way of the keypoints since the detector looked: hands,
+    which move differently, are the fewer ones. Its shape stays; only where keypoints leave it, it
+    is made larger. (To keep its distance from the outermost keypoints was tried: each hand that is
+    not found for a moment makes such a box jump.)
 
     Args:
         score: keypoints below it are not looked at.
@@ -26,8 +52,11 @@ class Follower:
 
     def __init__(self, score: float) -> None:
         self._score = score
-        self._margins = np.zeros(4)
-        self._count = 0
+        self._box = np.zeros(4, np.float32)
+        self._points = np.zeros((0, 2))
+        self._known = np.zeros(0, bool)
+        self._way = np.zeros(2)
+        self._step = np.zeros(2)
         self.expected: NDArray[np.float32] | None = None
         """Left, top, right, bottom where the person is expected in the next frame, and NaN for the
         score; None while nobody is followed."""
@@ -42,39 +71,53 @@ class Follower:
             points: (keypoints, 2) in pixels.
             scores: (keypoints,).
         """
-        around = self._around(points, scores)
-        if around is None:
+        self._known = scores >= self._score
+        if self._known.sum() < _FEW:
             self.lose()
             return
-        self._count = int((scores >= self._score).sum())
-        self._margins = box[:4] - around
-        self._expect(around)
+        self._box, self._points = box[:4], points
+        self._way, self._step = np.zeros(2), np.zeros(2)
+        self.expected = np.append(self._box, np.float32(np.nan))
 
-    def follow(self, points: NDArray[np.float64], scores: NDArray[np.float32]) -> bool:
+    def follow(self, points: NDArray[np.float64], scores: NDArray[np.float32]) -> Doubt | None:
         """The pose network has looked where the person was expected.
 
         Returns:
-            Whether the person is still there; `expected` is for the frame after, then.
+            Why that cannot go on; None if it can, and `expected` is for the frame after, then.
         """
-        around = self._around(points, scores)
-        if around is None or (scores >= self._score).sum() < _KEPT * self._count:
-            return False
-        self._expect(around)
-        return True
+        found = scores >= self._score
+        both = found & self._known
+        if found.sum() < _KEPT * self._known.sum() or both.sum() < _FEW:
+            return Doubt.LOST
+        before, now = self._points[both], points[both]
+        if not 1 / _ZOOM <= _growth(before, now) <= _ZOOM:
+            return Doubt.ZOOM
+        way = np.median(now - before, axis=0)
+        step = way - self._way
+        if np.abs(step).max() > _JUMP * (self._box[2:] - self._box[:2]).sum():
+            return Doubt.JUMP
+        self._way, self._step = way, (self._step + step) / 2
+        low, high = points[found].min(axis=0), points[found].max(axis=0)
+        box = self._box + np.tile(way, 2)
+        box = np.concatenate([np.minimum(box[:2], low), np.maximum(box[2:], high)])
+        ahead = np.tile(_LEAD * self._step, 2)
+        self.expected = np.append(box + ahead, np.nan).astype(np.float32)
+        return None
 
     def lose(self) -> None:
         """Nobody is followed until `begin`."""
         self.expected = None
 
-    def _expect(self, around: NDArray[np.float64]) -> None:
-        self.expected = np.append(around + self._margins, np.nan).astype(np.float32)
 
-    def _around(
-        self, points: NDArray[np.float64], scores: NDArray[np.float32]
-    ) -> NDArray[np.float64] | None:
-        """The box of the keypoints that were found; None if it has no area."""
-        found = points[scores >= self._score]
-        if len(found) == 0:
-            return None
-        low, high = found.min(axis=0), found.max(axis=0)
-        return np.concatenate([low, high]) if (high > low).all() else None
+def _growth(before: NDArray[np.float64], now: NDArray[np.float64]) -> float:
+    """The factor by which points moved apart: the median over all pairs of them.
+
+    As the estimator of Theil and Sen does for slopes: hands, which move differently, count little.
+
+    Args:
+        before: (n, 2), n ≥ 2.
+        now: (n, 2), the same points.
+    """
+    one, other = np.triu_indices(len(before), 1)
+    apart = [np.hypot(*(points[one] - points[other]).T) for points in (before, now)]
+    return float(np.median(apart[1] / np.maximum(apart[0], 1.0)))
