@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from buckets import ENDPOINT, KEY, MAKE_BUCKET, SECRET, start_store
-from container import CLOUD, STORE, VIDEOS
+from container import CLOUD, PACKAGE, STORE, VIDEOS
 from trial import FOLDER
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ def cloud_init(t: Trial) -> None:
     t.write("/etc/cloud/cloud.cfg.d/99-test.cfg", only)
     start_store(t)
     t.run(f"{STORE}/bin/python", "-c", MAKE_BUCKET, f"{VIDEOS}/short.mp4")
-    t.run("systemd-run", "--unit=web", "python3", "-m", "http.server", "-d", "/root", "8000")
+    t.run("install", "-D", PACKAGE, "/srv/web/posewatch.deb")
+    t.run("rm", PACKAGE)  # cloud-init is to put it there
+    t.run("systemd-run", "--unit=web", "python3", "-m", "http.server", "-d", "/srv/web", "8000")
     t.run("rm", "/etc/cloud/cloud-init.disabled")
     for stage in (("init", "--local"), ("init",), ("modules", "-m", "config")):
         t.run("cloud-init", *stage)

@@ -152,7 +152,8 @@ class Trial:
 
     def copies(self) -> list[str]:
         """The local copies of videos."""
-        return self.run("find", CACHE, "-mindepth", "1", "-type", "d").splitlines()
+        depth = ("-mindepth", "1", "-maxdepth", "1")
+        return self.run("find", CACHE, *depth, "-type", "d").splitlines()
 
     def fresh(self) -> None:
         """Bring everything back to where a scenario begins."""
