@@ -7,11 +7,6 @@ file that is not ours, or is broken, is a `PoseFileError`.
 
 from __future__ import annotations
 
-import ast
-import math
-import os
-import re
-import stat
 import struct
 import tempfile
 import zipfile
@@ -26,6 +21,15 @@ from numpy.lib import format as npy
 
 from posewatch.base.errors import PosewatchError
 from posewatch.formats.compact import Compact, pack_confidences, unpack_confidences
+from posewatch.formats.npz_members import (
+    has_rows,
+    header_of,
+    members,
+    next_array,
+    shape_of,
+    small_array,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,10 +42,6 @@ COMPRESSION_LEVEL = 1
 
 _PIECE = 1 << 20
 _ZIP64_FROM = 1 << 30  # bytes of a member; below, the archive is readable by the simplest readers
-_PROVENANCE_BYTES = 4 << 20
-_DIRECTORY_BYTES = 64 << 10
-_HEADER_BYTES = 4096
-_SIMPLE_TYPE = re.compile(r"[<>|=]?[a-zA-Z][0-9]{0,9}")
 
 _FRAMES, _TIMES, _FPS, _SIZE, _PROVENANCE = "frames", "timestamps", "fps", "size", "provenance"
 _CONFIDENCES = ("visibility", "confidences")
@@ -288,8 +288,8 @@ def read_provenance(path: Path) -> str:
     Raises:
         PoseFileError: it is no pose file.
     """
-    with _plain_errors(path), _members(path) as archive:
-        return _text(archive)
+    with _plain_errors(path), members(path) as archive:
+        return text_of(archive, _PROVENANCE)
 
 
 @contextmanager
@@ -301,7 +301,7 @@ def open_pose(path: Path) -> Iterator[OpenPose]:
     """
     with ExitStack() as stack:
         with _plain_errors(path):
-            archive = stack.enter_context(_members(path))
+            archive = stack.enter_context(members(path))
             pose = OpenPose(path, archive)
         yield pose
 
@@ -322,7 +322,7 @@ class OpenPose:
         compact = f"{_SCALE}.npy" in names
         kinds = ("<i2", "|u1") if compact else ("<f4", "<f4")
         shapes = {
-            name: _shape(archive, name, dtype)
+            name: shape_of(archive, name, dtype)
             for name, dtype in ((_FRAMES, kinds[0]), (confidences, kinds[1]), (_TIMES, "<f8"))
         }
         frames = shapes[_FRAMES]
@@ -335,22 +335,22 @@ class OpenPose:
                     f"{wanted} was expected"
                 )
         self.compact = (
-            Compact(*(_small(archive, n, "<f8", frames[-1:]) for n in (_SCALE, _OFFSET)))
+            Compact(*(small_array(archive, n, "<f8", frames[-1:]) for n in (_SCALE, _OFFSET)))
             if compact
             else None
         )
-        width, height = _small(archive, _SIZE, "<i4", (2,))
+        width, height = small_array(archive, _SIZE, "<i4", (2,))
         self.head = PoseHead(
             count=frames[0],
             points=frames[1:],
             confidences=confidences,
-            fps=float(_small(archive, _FPS, "<f8", ())),
+            fps=float(small_array(archive, _FPS, "<f8", ())),
             size=(int(width), int(height)),
-            provenance=_text(archive),
+            provenance=text_of(archive, _PROVENANCE),
             others={
-                name: _shape(archive, name, "<f4")[1:]
+                name: shape_of(archive, name, "<f4")[1:]
                 for name in sorted(path.removesuffix(".npy") for path in names)
-                if name not in {*shapes, *_OWN} and _has_rows(archive, name, frames[0])
+                if name not in {*shapes, *_OWN} and has_rows(archive, name, frames[0])
             },
         )
 
@@ -372,12 +372,12 @@ class OpenPose:
         with ExitStack() as stack:
             with _plain_errors(self._path):
                 members = [stack.enter_context(self._archive.open(f"{n}.npy")) for n in shapes]
-                dtypes = [_header(member)[1] for member in members]
+                dtypes = [header_of(member)[1] for member in members]
             for start in range(0, self.head.count, rows):
                 n = min(rows, self.head.count - start)
                 with _plain_errors(self._path):
                     frames, confidences, times, *others = (
-                        _array(member, dtype, (n, *shape))
+                        next_array(member, dtype, (n, *shape))
                         for member, dtype, shape in zip(
                             members, dtypes, shapes.values(), strict=True
                         )
@@ -387,9 +387,6 @@ class OpenPose:
                     confidences = unpack_confidences(confidences)
                 further = dict(zip(self.head.others, others, strict=True))
                 yield PoseRows(frames, confidences, times, further)
-
-
-# -- reading what anybody may have written ---------------------------------------------------
 
 
 @contextmanager
@@ -402,97 +399,3 @@ def _plain_errors(path: Path) -> Iterator[None]:
         *(RuntimeError, SyntaxError, struct.error, zipfile.BadZipFile, zlib.error),
     ) as error:
         raise PoseFileError(f"{path.name} is not a pose file, or a broken one: {error}") from error
-
-
-@contextmanager
-def _members(path: Path) -> Iterator[zipfile.ZipFile]:
-    """An archive whose table of contents is small enough to look at."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hold us up
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is no file")
-        tail = os.pread(fd, 22, max(0, status.st_size - 22))
-        # APPNOTE.TXT 4.3.16, the end of the central directory; 12: its size
-        if len(tail) < 22 or tail[:4] != b"PK\5\6":
-            raise ValueError("it is no archive")
-        if struct.unpack_from("<I", tail, 12)[0] > _DIRECTORY_BYTES:
-            raise ValueError("its table of contents is too large")
-        with os.fdopen(fd, "rb", closefd=False) as file, zipfile.ZipFile(file) as archive:
-            yield archive
-    finally:
-        os.close(fd)
-
-
-def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an array, from the header of the NPY format (NumPy enhancement 1).
-
-    (NumPy's own reader runs Python's tokenizer over what it does not understand.)
-    """
-    start = _exactly(member, 10)
-    if start[:8] != b"\x93NUMPY\1\0":
-        raise ValueError("a member is no array of format version 1.0")
-    (length,) = struct.unpack_from("<H", start, 8)
-    if length > _HEADER_BYTES:
-        raise ValueError("the header of an array is too long")
-    header = ast.literal_eval(_exactly(member, length).decode("latin1"))
-    if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:
-        raise ValueError("the header of an array has not the three keys that it should")
-    shape, descr = header["shape"], header["descr"]
-    if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
-        raise ValueError(f"an array has the shape {shape}")
-    if not isinstance(descr, str) or not _SIMPLE_TYPE.fullmatch(descr):
-        raise ValueError(f"an array has the type {descr}")
-    if header["fortran_order"] and len(shape) > 1:
-        raise ValueError("an array is stored column by column")
-    return shape, np.dtype(descr)
-
-
-def _shape(archive: zipfile.ZipFile, name: str, dtype: str) -> tuple[int, ...]:
-    """Shape of an array of a known type, its length compared with what the archive holds."""
-    with archive.open(f"{name}.npy") as member:
-        shape, found = _header(member)
-        if found != np.dtype(dtype):
-            raise ValueError(f"{name} has the type {found}, not {np.dtype(dtype)}")
-        held = archive.getinfo(f"{name}.npy").file_size - member.tell()
-        if held != math.prod(shape) * found.itemsize:
-            raise ValueError(f"{name} has the shape {shape}, and {held} bytes")
-    return shape
-
-
-def _has_rows(archive: zipfile.ZipFile, name: str, count: int) -> bool:
-    """Whether a member is an array of float32 with a row for each frame."""
-    with archive.open(f"{name}.npy") as member:
-        shape, dtype = _header(member)
-    return dtype == np.dtype("<f4") and shape[:1] == (count,)
-
-
-def _small(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    found = _shape(archive, name, dtype)
-    if found != shape:
-        raise ValueError(f"{name} has the shape {found}, not {shape}")
-    with archive.open(f"{name}.npy") as member:
-        return _array(member, _header(member)[1], shape)
-
-
-def _text(archive: zipfile.ZipFile) -> str:
-    with archive.open(f"{_PROVENANCE}.npy") as member:
-        shape, dtype = _header(member)
-        if shape != () or dtype.kind != "U" or dtype.itemsize > _PROVENANCE_BYTES:
-            raise ValueError(f"provenance is no text, or a long one: {dtype} {shape}")
-        return (
-            _exactly(member, dtype.itemsize)
-            .decode("utf-32-be" if dtype.byteorder == ">" else "utf-32-le")
-            .rstrip("\0")
-        )  # as NumPy does: shorter texts are padded
-
-
-def _array(member: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    return np.frombuffer(_exactly(member, math.prod(shape) * dtype.itemsize), dtype).reshape(shape)
-
-
-def _exactly(member: IO[bytes], count: int) -> bytes:
-    data = member.read(count)
-    if len(data) != count:
-        raise EOFError("an array ends too early")
-    return data
