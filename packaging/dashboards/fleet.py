@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
-from dashboards.panels import GREEN, RED, WIDTH, YELLOW, choice, lines, number, price, rows, start
+from dashboards.panels import (
+    BLUE,
+    GREEN,
+    RED,
+    WIDTH,
+    YELLOW,
+    choice,
+    lines,
+    number,
+    price,
+    rows,
+    start,
+)
 
 FOLDER = 'folder=~"$folder"'
 
@@ -160,6 +172,13 @@ def far(board: Dashboard) -> Dashboard:
                 },
                 width=WIDTH // 2,
                 stacked=True,
+                colours={
+                    "done": GREEN,
+                    "failed": RED,
+                    "waiting": YELLOW,
+                    "settling": "orange",
+                    "in work": BLUE,
+                },
             )
         )
     )

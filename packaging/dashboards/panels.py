@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from grafana_foundation_sdk.builders import common as common_builders
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${source}")
 
-GREEN, YELLOW, RED = "green", "yellow", "red"
+GREEN, YELLOW, RED, BLUE = "green", "yellow", "red", "blue"
 
 WIDTH = 24
 """Columns of a dashboard."""
@@ -71,6 +72,7 @@ def lines(
     width: int = WIDTH // 3,
     unit: str = "short",
     stacked: bool = False,
+    colours: Mapping[str, str] = MappingProxyType({}),
 ) -> timeseries.Panel:
     """How it went.
 
@@ -81,6 +83,7 @@ def lines(
         width: in columns.
         unit: one of Grafana's.
         stacked: whether the lines are parts of a whole.
+        colours: of lines that mean something good or bad, by their names.
     """
     mode = common.StackingMode.NORMAL if stacked else common.StackingMode.NONE
     panel = (
@@ -104,6 +107,9 @@ def lines(
     )
     for target in _targets(queries):
         panel = panel.with_target(target.range())
+    for name, colour in colours.items():
+        fixed = {"mode": "fixed", "fixedColor": colour}
+        panel = panel.override_by_name(name, [dashboard.DynamicConfigValue("color", fixed)])
     return panel
 
 

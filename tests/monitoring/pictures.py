@@ -27,7 +27,14 @@ ROW, COLUMN, GAP = 0.36, 0.7, 0.35
 
 PAPER, PANEL, INK, PALE = "#111217", "#181b1f", "#ccccdc", "#7b7f87"
 COLOURS = ("#73bf69", "#f2cc0c", "#8ab8ff", "#ff780a", "#f2495c", "#5794f2", "#b877d9", "#96d98d")
-NAMED = {"green": "#73bf69", "yellow": "#f2cc0c", "red": "#f2495c", "text": INK}
+NAMED = {
+    "green": "#73bf69",
+    "yellow": "#f2cc0c",
+    "orange": "#ff9830",
+    "red": "#f2495c",
+    "blue": "#5794f2",
+    "text": INK,
+}
 
 
 def shown(value: float, unit: str, decimals: int | None = None) -> str:
@@ -129,8 +136,12 @@ def _lines(
     series = [(_legend(target, labels), points) for target, s in found for labels, points in s]
     moments = sorted({moment for _, points in series for moment, _ in points})
     below = dict.fromkeys(moments, 0.0)
+    fixed = {
+        override["matcher"]["options"]: NAMED[override["properties"][0]["value"]["fixedColor"]]
+        for override in panel["fieldConfig"]["overrides"]
+    }
     for number, (name, points) in enumerate(series):
-        colour, known = COLOURS[number % len(COLOURS)], dict(points)
+        colour, known = fixed.get(name, COLOURS[number % len(COLOURS)]), dict(points)
         if stacked:
             upper = {m: below[m] + known.get(m, 0.0) for m in moments}
             ys = (list(below.values()), list(upper.values()))
