@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from container import STORE
@@ -16,6 +17,7 @@ MOUNT = "posewatch-s3fs@srv-posewatch.service"
 KEY, SECRET = "AKIATESTTESTTEST", "secretsecretsecretsecret"
 ENDPOINT = "http://127.0.0.1:9000"
 EXAMPLE = "/usr/share/doc/posewatch/examples/bucket.conf"
+RULES = "/usr/share/posewatch/prometheus"
 BUCKET = f'\n[folder]\nbucket = "s3://videos"\nendpoint = "{ENDPOINT}"\n'
 MAKE_BUCKET = f"""
 import boto3, sys, time
@@ -110,4 +112,50 @@ def unmounted(t: Trial) -> None:
     t.run("rm", "/etc/posewatch/aws")
 
 
-SCENARIOS: tuple[Callable[[Trial], None], ...] = (mounted, unmounted)
+def scraped(t: Trial) -> None:
+    """Debian's Prometheus, with the package's files, watches it work on a mounted bucket."""
+    t.run("sh", "-c", f"umask 077; echo {KEY}:{SECRET} >/etc/posewatch/s3")
+    t.write(DROP_IN, t.run("cat", EXAMPLE))
+    t.run("systemctl", "daemon-reload")
+    t.write(CONFIG, settings(f'path = "{FOLDER}"'))
+    # As they are installed, but for times: what takes minutes takes seconds here.
+    for name in ("posewatch.rules.yml", "posewatch.alerts.yml"):
+        text = t.run("cat", f"{RULES}/{name}").replace("for: 5m", "for: 3s")
+        t.write(f"/etc/prometheus/{name}", text)
+    text = t.run("cat", f"{RULES}/prometheus.yml").replace("15s", "1s")
+    t.write("/etc/prometheus/prometheus.yml", text.replace(RULES, "/etc/prometheus"))
+    t.run("systemctl", "restart", "prometheus")
+
+    start_store(t)
+    t.run(f"{STORE}/bin/python", "-c", MAKE_BUCKET)
+    t.check("it starts", t.start(), t.state())
+    t.put("short", "talks")
+    took = t.until(lambda: t.done("talks"), 60)
+    t.check("a video copied into the mount gets results", took is not None, f"{took} s")
+    frames = 'posewatch_frames_total{job="posewatch"}'
+    took = t.until(lambda: _asked(t, frames) == [20.0], 30)
+    t.check("Prometheus knows its frames", took is not None, f"{took} s; {_asked(t, frames)}")
+    gone = 'ALERTS{alertname="PosewatchFolderGone", alertstate="firing"}'
+    t.check("no alert", _asked(t, 'ALERTS{alertstate="firing"}') == [])
+    t.run("systemctl", "stop", "store")
+    took = t.until(lambda: _asked(t, gone), 60)
+    t.check("the store stops: the alert fires", took is not None, f"{took} s")
+    start_store(t)
+    t.run(f"{STORE}/bin/python", "-c", MAKE_BUCKET)
+    took = t.until(lambda: _asked(t, gone) == [], 60)
+    t.check("it is back: the alert clears", took is not None, f"{took} s; {t.state()}")
+    t.run("systemctl", "stop", UNIT, MOUNT, "store", "prometheus")
+    t.run("rm", "/etc/posewatch/s3")
+
+
+def _asked(t: Trial, query: str) -> list[float]:
+    """What Prometheus answers: the value of each series."""
+    url = "http://127.0.0.1:9090/api/v1/query"
+    answer = t.run("curl", "-sG", url, "--data-urlencode", f"query={query}")
+    try:
+        return [float(each["value"][1]) for each in json.loads(answer)["data"]["result"]]
+    except (ValueError, KeyError):  # it is just starting
+        return []
+
+
+SCENARIOS: tuple[Callable[[Trial], None], ...] = (mounted, scraped, unmounted)

@@ -30,7 +30,7 @@ from package_index import PYPI, default_sources  # noqa: E402 -- found by the li
 TOP = ROOT / "build" / "systemd"
 # What the package needs at work and at being built, what the tests need, and what boots.
 PACKAGES = (
-    "python3,python3-systemd,make,python3-venv,s3fs,cloud-init,curl"
+    "python3,python3-systemd,make,python3-venv,s3fs,cloud-init,curl,prometheus"
     ",systemd,systemd-container,dbus,procps"
 )
 # Debian does not package Ubuntu's archive key; what is made of it is thrown away.
