@@ -290,7 +290,7 @@ def test_status_tells_where_everything_stands(run: Callable[..., Ran], folder: P
     assert ran.status == 0
     lines = [" ".join(line.split()) for line in ran.out.splitlines()]
     assert lines[0] == "waiting 1 claimed 2 done 1 failed 1"
-    assert lines[1] == "1,000 frames, 1.00 hours of video are done"
+    assert lines[1] == "1,000 frames, 60 min of video are done"
     text = " ".join(lines)
     assert "there, process 42 (attempt 2)" in text
     assert "250 of 1,000" in text
@@ -308,7 +308,7 @@ def test_status_tells_where_everything_stands(run: Callable[..., Ran], folder: P
     [(-5.0, "0 s"), (119.0, "119 s"), (120.0, "2 min"), (7199.0, "120 min"), (9000.0, "2.5 h")],
 )
 def test_durations_are_told_as_people_would(seconds: float, told: str) -> None:
-    assert tables._ago(seconds) == told
+    assert tables._span(seconds) == told
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,10 @@ def test_a_command_is_run_without_a_shell(tmp_path: Path) -> None:
     ("command", "told"),
     [
         (("/nowhere/program",), "/nowhere/program cannot be run: No such file"),
-        ((sys.executable, "-c", "print('a'); exit('no rights')"), "ended with 1 and said: no rig"),
+        (
+            (sys.executable, "-c", "print('a', flush=True); exit('no rights')"),
+            "ended with 1 and said: no rig",
+        ),
         ((sys.executable, "-c", "exit(3)"), "ended with 3 and said: nothing"),
     ],
 )

@@ -37,7 +37,6 @@ def _table(*columns: str) -> Table:
 
 def print_status(status: FolderStatus, console: Console, *, everything: bool) -> None:
     """Counts, then who works on what, then what failed and why."""
-    hours = status.footage_seconds / 3600
     console.print(
         Text.assemble(
             ("waiting ", "dim"), (f"{len(status.waiting)}   ", "bold"),
@@ -47,7 +46,8 @@ def print_status(status: FolderStatus, console: Console, *, everything: bool) ->
         )
     )  # fmt: skip
     if status.done:
-        console.print(f"{status.frames:,} frames, {hours:.2f} hours of video are done", style="dim")
+        footage = _span(status.footage_seconds)
+        console.print(f"{status.frames:,} frames, {footage} of video are done", style="dim")
     limit = None if everything else LISTED
     if status.claimed:
         table = _table("Claimed", "by", "for", "last sign", "frames")
@@ -56,8 +56,8 @@ def print_status(status: FolderStatus, console: Console, *, everything: bool) ->
             table.add_row(
                 Text(shown(claim.name)),
                 Text(shown(f"{claim.host}, process {claim.pid}{attempt}")),
-                _ago(claim.held_seconds),
-                f"{_ago(claim.beat_seconds)} ago",
+                _span(claim.held_seconds),
+                f"{_span(claim.beat_seconds)} ago",
                 _frames(claim.frames, claim.total),
             )
         _print(table, len(status.claimed), limit, console)
@@ -89,7 +89,7 @@ def _print(table: Table, count: int, limit: int | None, console: Console) -> Non
         console.print(f"… and {count - limit} more; --all lists them", style="dim")
 
 
-def _ago(seconds: float) -> str:
+def _span(seconds: float) -> str:
     # Clocks of two machines differ: a sign from the future was a moment ago.
     seconds = max(seconds, 0.0)
     if seconds < 120:
