@@ -11,6 +11,7 @@ import pytest
 
 from posewatch.models.cache import InstalledModel, ModelCache
 from posewatch.models.pull import pull
+from real.daemons import Fleet
 from s3.servers import Server, ceph, ceph_missing, moto
 
 if TYPE_CHECKING:
@@ -22,6 +23,23 @@ def holistic_model() -> InstalledModel:
     """The embedded model; pulled from the package index once, and kept between runs."""
     root = Path(__file__).parents[1] / "build" / "test-cache" / "models"
     return pull("mediapipe-holistic", ModelCache(root))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder to watch."""
+    made = tmp_path / "inbox"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, holistic_model: InstalledModel) -> Iterator[Fleet]:
+    """Makes real daemons."""
+    home = tmp_path / "home"
+    home.mkdir()
+    with Fleet.at(home, holistic_model) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

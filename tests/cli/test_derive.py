@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from posewatch.base.errors import SettingsError
-from posewatch.cli.main import main
 from posewatch.formats.pose_npz import PoseWriter, read_pose
 from posewatch.service.derive import names
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from cli.terminal import Ran
 
 
 @pytest.fixture
@@ -35,38 +37,31 @@ def result(tmp_path: Path) -> Path:
     return path
 
 
-def derive(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Exit status of the command."""
-    monkeypatch.setattr("sys.argv", ["posewatch", "derive", *map(str, arguments)])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    return int(caught.value.code or 0)
-
-
 @pytest.mark.parametrize(("signer", "number"), [("largest", 4), ("first", 3)])
 def test_somebody_else_comes_first(
-    result: Path, monkeypatch: pytest.MonkeyPatch, signer: str, number: int
+    result: Path, run: Callable[..., Ran], signer: str, number: int
 ) -> None:
     output = result.with_name("other.npz")
     arguments = (result, "--signer", signer, "--people", 1, "-o", output)
-    assert derive(monkeypatch, *arguments) == 0
+    assert run("derive", *arguments).status == 0
     assert read_pose(output).rows.others["track_ids"].tolist() == [[number]] * 5
-    assert derive(monkeypatch, *arguments) == 1, "it is there already"
+    assert run("derive", *arguments).status == 1, "it is there already"
 
 
 def test_a_folder_takes_several(
     result: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    run: Callable[..., Ran],
 ) -> None:
     second, folder = result.with_name("b.npz"), tmp_path / "derived"
     second.write_bytes(result.read_bytes())
-    assert derive(monkeypatch, result, second, "-o", folder) == 2
-    assert "is no folder" in capsys.readouterr().err
+    ran = run("derive", result, second, "-o", folder)
+    assert ran.status == 2
+    assert "is no folder" in ran.err
     folder.mkdir()
-    assert derive(monkeypatch, result, second, "-o", folder) == 0
+    ran = run("derive", result, second, "-o", folder)
+    assert ran.status == 0
     assert {path.name for path in folder.iterdir()} == {result.name, second.name}
-    assert str(folder / "b.npz") in capsys.readouterr().out.replace("\n", "")
+    assert str(folder / "b.npz") in ran.out.replace("\n", "")
     with pytest.raises(SettingsError, match="one name"):
         names([result, tmp_path / "x" / result.name], folder)

@@ -18,23 +18,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """An empty folder to watch."""
-    made = tmp_path / "inbox"
-    made.mkdir()
-    return made
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, holistic_model: InstalledModel) -> Iterator[Fleet]:
-    """Makes daemons."""
-    home = tmp_path / "home"
-    home.mkdir()
-    with Fleet.at(home, holistic_model) as made:
-        yield made
-
-
-@pytest.fixture
 def plain_fleet(tmp_path: Path, holistic_model: InstalledModel) -> Iterator[Fleet]:
     """Makes daemons to whom permissions mean something, also when the tests run as root."""
     starter: tuple[str, ...] = ()

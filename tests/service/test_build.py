@@ -53,13 +53,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings.model_validate(
         {
