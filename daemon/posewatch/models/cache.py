@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from posewatch.base.digest import sha256_of
 from posewatch.base.errors import ModelError
 from posewatch.models.cards import AnyCard, Sha256, WheelCard, card
 
@@ -104,8 +105,7 @@ class InstalledModel:
         for name, digest in self.digests.items():
             path = self.network(name)
             try:
-                with path.open("rb") as file:
-                    found = hashlib.file_digest(file, "sha256").hexdigest()
+                found = sha256_of(path)
             except OSError as error:
                 raise ModelError(
                     f"Cannot read {path}: {error.strerror}", hint=pull_hint(self.card.name)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
+from posewatch.base.digest import sha256_of
 from posewatch.base.errors import ModelError
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ def check_file(path: Path, size: int, sha256: str, *, hint: str) -> None:
         found = path.stat().st_size
         if found != size:
             raise ModelError(f"{path} has {found} bytes; expected {size}", hint=hint)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of(path)
     except OSError as error:
         raise ModelError(
             f"Cannot read {path}: {error.strerror}", hint="Is it the right file?"

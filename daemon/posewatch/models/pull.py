@@ -7,7 +7,6 @@ moment, leaves at most a hidden folder that the next one sweeps; parallel pulls 
 from __future__ import annotations
 
 import errno
-import hashlib
 import math
 from enum import StrEnum
 from importlib import metadata
@@ -15,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from posewatch import __version__
+from posewatch.base.digest import sha256_of
 from posewatch.base.errors import ModelError
 from posewatch.models.cache import (
     MANIFEST,
@@ -211,9 +211,8 @@ def _rewrite(card: TopDownCard, files: dict[str, Path], folder: Path, progress: 
 def _write_manifest(card: AnyCard, folder: Path) -> None:
     networks = {}
     for network in card.networks:
-        with (folder / file_name(network.name)).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            networks[network.name] = ManifestFile(sha256=digest, size=file.tell())
+        made = folder / file_name(network.name)
+        networks[network.name] = ManifestFile(sha256=sha256_of(made), size=made.stat().st_size)
     manifest = Manifest(
         card=card.digest,
         converter=maker_version(card),

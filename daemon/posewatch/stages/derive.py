@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from posewatch.base.digest import sha256_of
 from posewatch.base.errors import PosewatchError
 from posewatch.formats.pose_npz import PoseWriter, open_pose
 from posewatch.vision.topdown import Census, Clip, Order, Rule
@@ -94,8 +94,7 @@ def derive(
         raise PosewatchError(f"{output} is there already", hint="Choose another name")
     with open_pose(source) as pose:
         count = pose.head.points[0] if people is None else people
-    with source.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of(source)
 
     def provenance(text: str) -> str:
         told: object = {}

@@ -7,7 +7,6 @@ that was looked at, from a staging area that a newer attempt closes before it be
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from posewatch.base.backoff import Backoff, Retries
+from posewatch.base.digest import sha256_of
 from posewatch.base.errors import (
     ChangedError,
     DeniedError,
@@ -200,7 +200,7 @@ class Publisher:
             RivalError: another video has published in the meantime.
             StoppedError: the claim was lost, or the job was told to stop.
         """
-        digests = {key: _sha256(path) for key, path in results.items()}
+        digests = {key: sha256_of(path) for key, path in results.items()}
         retries = Retries(Backoff(first=1.0, limit=30.0), Random())  # noqa: S311 -- only jitter
         # Where the server judges each condition, what was known at the claim is tried first.
         trusting = self.storage.conditional
@@ -305,8 +305,3 @@ def _standing(sighting: Sighting) -> Standing | None:
     if seen is None:
         return None
     return Standing(sighting.key, seen.version, receipt.decode(seen.data))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
