@@ -169,6 +169,9 @@ class WorkSettings(_Section):
     """Whether it is an error if `auto` finds no GPU that can be used."""
     gpus: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
     """Numbers of the GPUs to use, as CUDA counts them. Default: all that there are."""
+    tf32: bool = True
+    """Whether GPUs from Ampere on may multiply in TF32: many times faster, with factors rounded to
+    10 bits, as in onnxruntime's default. Without it, they come as near to a CPU as float32 can."""
     grace: Annotated[float, Field(ge=0, le=86_400)] = 20.0
     """Seconds that running videos may take to finish after SIGTERM, before they are given back."""
     batch: Annotated[int, Field(ge=1, le=256)] = 16
