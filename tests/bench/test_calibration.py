@@ -30,11 +30,11 @@ def test_distances_are_counted_where_both_found_something() -> None:
     second[0, 0] = (30, 40)
     second[1, :5] = np.nan
     first[2, :5] = second[2, :5] = np.nan
-    report = compare([(first[:2], second[:2]), (first[2:], second[2:])], DIGESTS)
+    report = compare([(first[:2], second[:2]), (first[2:], second[2:])], DIGESTS, CPU)
     assert (report.frames, report.median, report.largest) == (4, 5, 50)
     assert report.lost == pytest.approx(5 / 35, abs=1e-4)
     with pytest.raises(SystemExit, match="nobody was found by both"):
-        compare([(first * np.nan, second)], DIGESTS)
+        compare([(first * np.nan, second)], DIGESTS, CPU)
 
 
 def test_reduced_precision_is_noticed(tmp_path: Path) -> None:
