@@ -35,14 +35,17 @@ def halved(published: bytes) -> bytes:
 
 
 def in_order(graph: onnx.GraphProto) -> None:
-    """Put the nodes where what they need is there: the converter adds some at the end."""
-    makers = {name: place for place, node in enumerate(graph.node) for name in node.output}
+    """Put each node once and where what it needs is there: the converter does neither."""
+    nodes = {node.output[0]: node for node in graph.node}
+    makers = {name: node.output[0] for node in nodes.values() for name in node.output}
     needs = {
-        place: [makers[name] for name in node.input if name in makers]
-        for place, node in enumerate(graph.node)
+        made: [makers[name] for name in node.input if name in makers]
+        for made, node in nodes.items()
     }
-    nodes = [graph.node[place] for place in graphlib.TopologicalSorter(needs).static_order()]
-    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    copies = [
+        onnx.NodeProto.FromString(nodes[made].SerializeToString())
+        for made in graphlib.TopologicalSorter(needs).static_order()
+    ]
     del graph.node[:]
     graph.node.extend(copies)
 
