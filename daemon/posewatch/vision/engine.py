@@ -122,7 +122,7 @@ class OnnxEngine:
     ) -> None:
         asked = providers(device, gpu, engines, tf32=tf32)
         self.provider = asked[0][0]
-        self.left = ""
+        told: list[str] = []
         self._runs: dict[str, Callable[[NDArray[np.uint8]], Outputs]] = {}
         ort.set_default_logger_severity(_ERRORS)
         _share_memory()
@@ -142,17 +142,16 @@ class OnnxEngine:
                 session = _open_session(path, asked, threads, Path(folder))
                 check_used(self.provider, session.get_providers()[0], said)
                 self._runs[name] = Bound(session, batch, gpu)
-                self._warm_up(name, session, batch)
-                left = left_to_cpu(Path(session.end_profiling()).read_bytes())
-            if left:
-                log.warning(
-                    "the GPU leaves a part of a network to the CPU, and waits for it",
-                    extra=fields(network=name, provider=self.provider, reason=left),
-                )
-                self.left = "; ".join(filter(None, [self.left, f"{name}: {left}"]))
+                if left := self._warm_up(name, session, batch):
+                    told.append(f"{name}: {left}")
+        self.left = "; ".join(told)
 
-    def _warm_up(self, name: str, session: ort.InferenceSession, batch: int) -> None:
-        """Try a network alone and in a batch: it is compiled now, and what is wrong shows now."""
+    def _warm_up(self, name: str, session: ort.InferenceSession, batch: int) -> str:
+        """Try a network alone and in a batch: it is compiled now, and what is wrong shows now.
+
+        Returns:
+            What the GPU left to the CPU of it, in words.
+        """
         picture = session.get_inputs()[0].shape[1:]
         for count in sorted({1, batch}):
             try:
@@ -161,6 +160,17 @@ class OnnxEngine:
                 raise ModelError(
                     f"{self.provider} cannot be used: {error.message}", hint=hint(error.message)
                 ) from error
+        try:
+            left = left_to_cpu(Path(session.end_profiling()).read_bytes())
+        except (OSError, ValueError) as error:  # a full disk; nothing rests on it
+            log.debug("the profile of the warm-up cannot be read: %s", error)
+            return ""
+        if left:
+            log.warning(
+                "the GPU leaves a part of a network to the CPU, and waits for it",
+                extra=fields(network=name, provider=self.provider, reason=left),
+            )
+        return left
 
     def infer(self, network: str, batch: NDArray[np.uint8]) -> Outputs:
         """See `Engine`."""
