@@ -1,0 +1,117 @@
+"""Decoding on NVIDIA's video decoder (NVDEC), through FFmpeg, in the decoder process.
+
+What a video gives must not depend on who decoded it, and nothing wrong with it may stay unseen:
+
+* Only codecs whose standard says every bit of a picture are taken. Where rounding is left open
+  (MPEG-1, -2 and -4, MJPEG), a GPU gives other pictures than a CPU.
+* A GPU gives luma and interleaved chroma (NV12; P010 for 10 bits). swscale turns them into other
+  RGB than planes, by up to 65 of 255, so they are put into planes first, which is exact.
+* FFmpeg goes on after errors of CUDA: `cuda_transfer_data` even reports success. It logs them,
+  though, so one line in its log is enough to end a GPU's part in a video (see `decode`).
+* A GPU does not say that it made up the inside of a damaged picture, as software decoders do, and
+  FFmpeg does not ask it. So containers whose end only their last picture tells are left to the CPU;
+  damage in the middle of others is not seen.
+
+Frames come back in the memory of the CPU; PyAV copies them. It keeps their colours, turn and
+damage with them since 18.0. It finds AV1 a decoder without hardware first, so the CPU has that.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import av.error
+from av.codec.hwaccel import HWAccel
+from av.video.reformatter import VideoReformatter
+
+from posewatch.base.errors import HardwareFailedError
+from posewatch.vision.container_end import End
+from posewatch.vision.video import DecodedBy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+EXACT = frozenset({"h264", "hevc", "vp8", "vp9"})
+"""Codecs, by FFmpeg's names, of which every decoder gives the same pictures."""
+
+PLANAR: Mapping[str, str] = MappingProxyType({"nv12": "yuv420p", "p010le": "yuv420p10le"})
+"""What a GPU gives, and the same in planes."""
+
+
+class Nvdec:
+    """The decoder of one GPU.
+
+    Args:
+        gpu: its number, as CUDA counts.
+
+    Attributes:
+        accel: what PyAV is to open a video with.
+    """
+
+    accel: HWAccel | None
+
+    def __init__(self, gpu: int) -> None:
+        self.accel = HWAccel("cuda", str(gpu), allow_software_fallback=False)
+        self._reformatter = VideoReformatter()
+
+    def check(self, stream: VideoStream, end: End) -> None:
+        """Look whether it is to decode a stream; profile and size show with the first picture.
+
+        Args:
+            stream: of an open video.
+            end: what the container says about the end of the file.
+
+        Raises:
+            HardwareFailedError: it is not.
+        """
+        if end is not End.WHOLE:
+            raise HardwareFailedError("only its pictures tell whether the file is whole")
+        name = stream.codec.name
+        if name not in EXACT or not self._takes(stream):
+            raise HardwareFailedError(f"{name} is left to the CPU")
+
+    def decode(self, stream: VideoStream, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+        """Decode like `VideoStream.decode`, into planes.
+
+        Raises:
+            HardwareFailedError: there came nothing, or what a CPU would have given otherwise.
+        """
+        try:
+            return [self._planar(frame, stream) for frame in self._pictures(stream, packet)]
+        except av.error.FFmpegError as error:
+            raise HardwareFailedError(f"FFmpeg: {error}") from error
+
+    def _takes(self, stream: VideoStream) -> bool:
+        return stream.codec_context.is_hwaccel
+
+    def _pictures(
+        self, stream: VideoStream, packet: Packet[VideoStream] | None
+    ) -> list[VideoFrame]:
+        return stream.decode(packet)
+
+    def _planar(self, frame: VideoFrame, stream: VideoStream) -> VideoFrame:
+        size, context = (frame.width, frame.height), stream.codec_context
+        # FFmpeg cuts no margins off at the left and the top, and half a pixel of chroma too much.
+        if size != (context.width, context.height) or frame.width % 2 or frame.height % 2:
+            raise HardwareFailedError("pictures of an odd size, or with margins")
+        planar = PLANAR.get(frame.format.name)
+        if planar is None:
+            raise HardwareFailedError(f"pixels in the form {frame.format.name}")
+        return self._reformatter.reformat(frame, format=planar, threads=1)
+
+
+def hardware_named(name: str) -> Nvdec | None:
+    """What decodes: `nvdec:GPU`, `fake:…` (see `hardware_fake`), or nothing but the CPU."""
+    kind, _, rest = name.partition(":")
+    if kind == DecodedBy.NVDEC:
+        return Nvdec(int(rest))
+    if kind == "fake":
+        from posewatch.vision.hardware_fake import FakeNvdec  # noqa: PLC0415  # needs this module
+
+        return FakeNvdec(rest)
+    return None
