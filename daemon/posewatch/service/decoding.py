@@ -33,10 +33,9 @@ log = logging.getLogger(__name__)
 
 _SIZE = (320, 240)  # above the smallest that NVDEC takes of any codec
 _FRAMES = 30
-_HINT = (
-    'Is libnvcuvid.so.1 there? In a container NVIDIA_DRIVER_CAPABILITIES must name "video"; '
-    "or set decode.device = cpu"
-)
+_HINT = "Set decode.device = cpu"
+_LIBRARY = "libnvcuvid.so.1"
+_LIBRARY_HINT = f"In a container, {_LIBRARY} needs NVIDIA_DRIVER_CAPABILITIES=compute,utility,video"
 
 
 def open_decoding(
@@ -81,7 +80,10 @@ def _tried(
         if not fallback and not np.array_equal(pictures, expected):
             fallback = "its pictures are not those of the CPU"
     if fallback:
-        raise ModelError(f"GPU {gpu.number}, {gpu}, cannot decode: {fallback}", hint=_HINT)
+        raise ModelError(
+            f"GPU {gpu.number}, {gpu}, cannot decode: {fallback}",
+            hint=_LIBRARY_HINT if _LIBRARY in fallback else _HINT,
+        )
     return name
 
 

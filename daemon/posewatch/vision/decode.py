@@ -195,10 +195,10 @@ class VideoReader:
             self._messages.close()
             raise too_much_memory(self._limits) from error
         except (av.error.FFmpegError, ValueError, RuntimeError) as error:
-            quote = self._messages.quote()
+            quote, said = self._messages.quote(), self._messages.since(0) or str(error)
             self._messages.close()
             if self._hardware is not None:
-                raise HardwareFailedError(f"it cannot be opened for a GPU{quote}") from error
+                raise HardwareFailedError(f"it cannot be opened for a GPU: {said}") from error
             if self._ending.end is End.MISSING:
                 raise _truncated(self._ending.reason, 0) from error
             raise InputError(
@@ -315,9 +315,13 @@ class VideoReader:
     def _decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
         if self._hardware is None:
             return self._stream.decode(packet)
-        pictures = self._hardware.decode(self._stream, packet)
-        if self._messages.count > self._complaints:
-            raise HardwareFailedError(f"not without complaints{self._messages.quote()}")
+        try:
+            pictures = self._hardware.decode(self._stream, packet)
+        except av.error.FFmpegError as error:
+            said = self._messages.since(self._complaints) or str(error)
+            raise HardwareFailedError(f"FFmpeg: {said}") from error
+        if said := self._messages.since(self._complaints):
+            raise HardwareFailedError(f"FFmpeg: {said}")
         return pictures
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
@@ -505,7 +509,9 @@ class _Messages(logging.Handler):
         return [*self._kept, *self._last]
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = (record.name.removeprefix("libav."), record.getMessage())
+        line = (record.name.removeprefix("libav."), record.getMessage().strip())
+        if not line[1]:  # the end of a line that was said in parts
+            return
         self._last.append(line)
         self.count += 1
         if any(line[0] == part and phrase in line[1] for part, phrase in _SKIPPED):
@@ -516,6 +522,11 @@ class _Messages(logging.Handler):
     def close(self) -> None:
         logging.getLogger("libav").removeHandler(self)
         super().close()
+
+    def since(self, count: int) -> str:
+        """What was said after so many lines; no more than is kept of it."""
+        new = [text for _, text in self._last][count - self.count :] if count < self.count else []
+        return "; ".join(new)
 
     def quote(self) -> str:
         """What FFmpeg said last, to be added to a message; empty where it said nothing."""

@@ -117,7 +117,7 @@ class Decoder:
         limits: what one video may cost.
         stall_seconds: how long the decoder process may show no progress before it is killed.
         clock: measures that time.
-        hardware: a GPU that decodes what it can, for `hardware.hardware_named`; none if empty.
+        hardware: a GPU that decodes what it can, as `decoder_process` takes it; none if empty.
 
     Attributes:
         fallback: why the CPU is to decode the next videos all the same; empty if it is not.

@@ -2,8 +2,8 @@
 
 It is given open files, one after the other, decodes them into shared memory, and knows nothing
 else: no path, no folder. `CHANNEL` is a socket and `PROGRESS` a page of shared memory, both as file
-descriptors; `LIMITS` is `DecodeLimits` in JSON; `GPU` is a name for `hardware.hardware_named`. It
-ends when the channel does.
+descriptors; `LIMITS` is `DecodeLimits` in JSON; `GPU` is `nvdec:NUMBER`, or empty: the CPU decodes (or
+`fake:SCRIPT`, see `hardware_fake`). It ends when the channel does.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING
 from posewatch.base.errors import HardwareFailedError, InputError, PosewatchError
 from posewatch.vision import decoder_messages as messages
 from posewatch.vision.decode import VideoReader, too_much_memory
-from posewatch.vision.hardware import hardware_named
+from posewatch.vision.hardware import Nvdec
+from posewatch.vision.hardware_fake import FakeNvdec
 from posewatch.vision.video import DecodedBy, DecodeLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from posewatch.vision.hardware import Nvdec
     from posewatch.vision.video import VideoInfo
 
 _STDERR_BYTES = 1 << 20
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
     """Serve the owner until it is gone."""
     channel = socket.socket(fileno=int(arguments[0]))
     limits = DecodeLimits(**json.loads(arguments[2]))
-    hardware = hardware_named(arguments[3])
+    hardware = _hardware(arguments[3])
     _protect(limits, resource.RLIMIT_AS if hardware is None else resource.RLIMIT_DATA)
     threading.Thread(target=_end_with, args=(channel.fileno(),), daemon=True).start()
     progress = memoryview(mmap.mmap(int(arguments[1]), mmap.PAGESIZE)).cast("Q")
@@ -60,6 +60,13 @@ def main(arguments: list[str]) -> None:
         return
     # Its last words are not lost only if the owner reads them before this end is closed.
     threading.Event().wait()
+
+
+def _hardware(name: str) -> Nvdec | None:
+    kind, _, rest = name.partition(":")
+    if kind == "fake":
+        return FakeNvdec(rest)
+    return Nvdec(int(rest)) if name else None
 
 
 def _protect(limits: DecodeLimits, memory: int) -> None:

@@ -6,7 +6,7 @@ What a video gives must not depend on who decoded it, and nothing wrong with it 
   (MPEG-1, -2 and -4, MJPEG), a GPU gives other pictures than a CPU.
 * A GPU gives luma and interleaved chroma (NV12; P010 for 10 bits). swscale turns them into other
   RGB than planes, by up to 65 of 255, so they are put into planes first, which is exact.
-* FFmpeg goes on after errors of CUDA: `cuda_transfer_data` even reports success. It logs them,
+* FFmpeg 8.1 hands a picture out although it could not be copied from the GPU. It logs that,
   though, so one line in its log is enough to end a GPU's part in a video (see `decode`).
 * A GPU does not say that it made up the inside of a damaged picture, as software decoders do, and
   FFmpeg does not ask it. So containers whose end only their last picture tells are left to the CPU;
@@ -21,13 +21,11 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import av.error
 from av.codec.hwaccel import HWAccel
 from av.video.reformatter import VideoReformatter
 
 from posewatch.base.errors import HardwareFailedError
 from posewatch.vision.container_end import End
-from posewatch.vision.video import DecodedBy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,8 +34,16 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-EXACT = frozenset({"h264", "hevc", "vp8", "vp9"})
-"""Codecs, by FFmpeg's names, of which every decoder gives the same pictures."""
+EXACT: Mapping[str, frozenset[str | None]] = MappingProxyType(
+    {
+        "h264": frozenset({"Baseline", "Constrained Baseline", "Main", "High", "High 10"}),
+        "hevc": frozenset({"Main", "Main 10"}),
+        "vp8": frozenset({None}),
+        "vp9": frozenset({"Profile 0", "Profile 2"}),
+    }
+)
+"""Codecs of which every decoder gives the same pictures, and their profiles with colours at half
+the resolution (4:2:0), by FFmpeg's names. Others a GPU may reduce to that without a word."""
 
 PLANAR: Mapping[str, str] = MappingProxyType({"nv12": "yuv420p", "p010le": "yuv420p10le"})
 """What a GPU gives, and the same in planes."""
@@ -79,12 +85,10 @@ class Nvdec:
         """Decode like `VideoStream.decode`, into planes.
 
         Raises:
-            HardwareFailedError: there came nothing, or what a CPU would have given otherwise.
+            HardwareFailedError: there came what a CPU would have given otherwise.
+            FFmpegError: as from `VideoStream.decode`.
         """
-        try:
-            return [self._planar(frame, stream) for frame in self._pictures(stream, packet)]
-        except av.error.FFmpegError as error:
-            raise HardwareFailedError(f"FFmpeg: {error}") from error
+        return [self._planar(frame, stream) for frame in self._pictures(stream, packet)]
 
     def _takes(self, stream: VideoStream) -> bool:
         return stream.codec_context.is_hwaccel
@@ -100,18 +104,6 @@ class Nvdec:
         if size != (context.width, context.height) or frame.width % 2 or frame.height % 2:
             raise HardwareFailedError("pictures of an odd size, or with margins")
         planar = PLANAR.get(frame.format.name)
-        if planar is None:
-            raise HardwareFailedError(f"pixels in the form {frame.format.name}")
+        if planar is None or context.profile not in EXACT[context.name]:
+            raise HardwareFailedError(f"{context.profile}, {frame.format.name}: left to the CPU")
         return self._reformatter.reformat(frame, format=planar, threads=1)
-
-
-def hardware_named(name: str) -> Nvdec | None:
-    """What decodes: `nvdec:GPU`, `fake:…` (see `hardware_fake`), or nothing but the CPU."""
-    kind, _, rest = name.partition(":")
-    if kind == DecodedBy.NVDEC:
-        return Nvdec(int(rest))
-    if kind == "fake":
-        from posewatch.vision.hardware_fake import FakeNvdec  # noqa: PLC0415  # needs this module
-
-        return FakeNvdec(rest)
-    return None
