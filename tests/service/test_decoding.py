@@ -11,6 +11,7 @@ from posewatch.base.errors import ModelError
 from posewatch.config import DecodeSettings, WorkSettings
 from posewatch.service import decoding
 from posewatch.service.decoding import open_decoding
+from posewatch.vision import hardware
 from posewatch.vision.decoder import Decoder
 from posewatch.vision.gpus import find_gpus
 from posewatch.vision.video import DecodeLimits
@@ -26,9 +27,9 @@ def making(*gpus: str) -> Callable[[str], Decoder]:
     """Makes decoders; for GPU n, the n-th of these instead."""
 
     def make(name: str) -> Decoder:
-        hardware = gpus[int(name.removeprefix("nvdec:"))] if name else ""
+        gpu = gpus[int(name.removeprefix("nvdec:"))] if name else ""
         clock = SystemClock()
-        return Decoder(limits=DecodeLimits(), stall_seconds=30, clock=clock, hardware=hardware)
+        return Decoder(limits=DecodeLimits(), stall_seconds=30, clock=clock, hardware=gpu)
 
     return make
 
@@ -57,6 +58,18 @@ def test_without_a_driver_that_is_the_reason(driver: Driver) -> None:
     driver.failing["cuInit"] = 100
     with pytest.raises(ModelError, match="no CUDA-capable device is detected"):
         open_decoding(NVDEC, WorkSettings(), making())
+
+
+@pytest.mark.usefixtures("driver")
+def test_a_pyav_without_cuda_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "hwdevices_available", lambda: ["vaapi"])
+    with pytest.raises(ModelError, match="this PyAV was built without CUDA"):
+        open_decoding(NVDEC, WorkSettings(), making("fake:", "fake:"))
+
+
+def test_the_pyav_at_hand_knows_cuda() -> None:
+    """As its own wheels do, on which this rests."""
+    hardware.check_build()
 
 
 @pytest.mark.usefixtures("driver")

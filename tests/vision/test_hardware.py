@@ -108,6 +108,7 @@ def test_turns_and_times_are_those_of_the_cpu(tmp_path: Path) -> None:
         ("a.mp4", {"codec": "mpeg4"}, "mpeg4 is left to the CPU"),
         ("a.webm", {"codec": "libvpx", "size": (97, 64)}, "odd size"),
         ("a.mp4", {"pixel_format": "yuv444p"}, "High 4:4:4 Predictive"),
+        ("a.mp4", {"options": {"x264-params": "tff=1"}}, "interlaced"),
         ("a.ts", {}, "only its pictures tell"),
     ],
 )

@@ -18,6 +18,7 @@ from posewatch.base.errors import (
 from posewatch.base.logs import fields
 from posewatch.vision.encode import VideoWriter
 from posewatch.vision.gpus import choose, find_gpus
+from posewatch.vision.hardware import check_build
 from posewatch.vision.video import DecodedBy
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def open_decoding(
     """
     if decode.device == "cpu":
         return ("",)
+    check_build()
     gpus = choose(find_gpus(), work.gpus)
     with tempfile.TemporaryDirectory(prefix="posewatch-") as folder:
         video = Path(folder, "trial.mp4")

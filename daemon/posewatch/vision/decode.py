@@ -194,7 +194,7 @@ class VideoReader:
         except (MemoryError, av.error.MemoryError) as error:
             self._messages.close()
             raise too_much_memory(self._limits) from error
-        except (av.error.FFmpegError, ValueError, RuntimeError) as error:
+        except (av.error.FFmpegError, ValueError) as error:
             quote, said = self._messages.quote(), self._messages.since(0) or str(error)
             self._messages.close()
             if self._hardware is not None:
@@ -207,6 +207,11 @@ class VideoReader:
                 hint="Known are MP4, MOV, Matroska, WebM, AVI, MPEG-TS, MPEG-PS, FLV, ASF, Ogg, "
                 "MXF, DV and GIF",
             ) from error
+        except RuntimeError as error:
+            self._messages.close()
+            if self._hardware is None:
+                raise
+            raise HardwareFailedError("no stream of it is for a GPU") from error
 
     def _choose_stream(self) -> VideoStream:
         streams = [s for s in self._container.streams.video if not _is_picture(s)]

@@ -2,8 +2,8 @@
 
 It is given open files, one after the other, decodes them into shared memory, and knows nothing
 else: no path, no folder. `CHANNEL` is a socket and `PROGRESS` a page of shared memory, both as file
-descriptors; `LIMITS` is `DecodeLimits` in JSON; `GPU` is `nvdec:NUMBER`, or empty: the CPU decodes (or
-`fake:SCRIPT`, see `hardware_fake`). It ends when the channel does.
+descriptors; `LIMITS` is `DecodeLimits` in JSON; `GPU` is `nvdec:NUMBER`, or empty where the CPU
+decodes (or `fake:SCRIPT`, see `hardware_fake`). It ends when the channel does.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ What a video gives must not depend on who decoded it, and nothing wrong with it 
 * A GPU does not say that it made up the inside of a damaged picture, as software decoders do, and
   FFmpeg does not ask it. So containers whose end only their last picture tells are left to the CPU;
   damage in the middle of others is not seen.
+* Film grain, which hardly any H.264 asks for, is added by the CPU only.
 
 Frames come back in the memory of the CPU; PyAV copies them. It keeps their colours, turn and
 damage with them since 18.0. It finds AV1 a decoder without hardware first, so the CPU has that.
@@ -21,10 +22,10 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from av.codec.hwaccel import HWAccel
+from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.video.reformatter import VideoReformatter
 
-from posewatch.base.errors import HardwareFailedError
+from posewatch.base.errors import HardwareFailedError, ModelError
 from posewatch.vision.container_end import End
 
 if TYPE_CHECKING:
@@ -47,6 +48,18 @@ the resolution (4:2:0), by FFmpeg's names. Others a GPU may reduce to that witho
 
 PLANAR: Mapping[str, str] = MappingProxyType({"nv12": "yuv420p", "p010le": "yuv420p10le"})
 """What a GPU gives, and the same in planes."""
+
+
+def check_build() -> None:
+    """Look whether this PyAV knows NVIDIA's decoders.
+
+    Raises:
+        ModelError: it does not.
+    """
+    if "cuda" not in hwdevices_available():
+        raise ModelError(
+            "this PyAV was built without CUDA", hint="Its own wheels for Linux have it"
+        )
 
 
 class Nvdec:
@@ -100,9 +113,12 @@ class Nvdec:
 
     def _planar(self, frame: VideoFrame, stream: VideoStream) -> VideoFrame:
         size, context = (frame.width, frame.height), stream.codec_context
-        # FFmpeg cuts no margins off at the left and the top, and half a pixel of chroma too much.
-        if size != (context.width, context.height) or frame.width % 2 or frame.height % 2:
-            raise HardwareFailedError("pictures of an odd size, or with margins")
+        # FFmpeg cuts no margins off at the left and the top, and half a pixel of chroma too much;
+        # of a field whose other half is missing, it makes a picture on a CPU only.
+        if size != (context.width, context.height) or any(length % 2 for length in size):
+            raise HardwareFailedError("pictures of an odd size, or with margins: left to the CPU")
+        if frame.interlaced_frame:
+            raise HardwareFailedError("interlaced pictures: left to the CPU")
         planar = PLANAR.get(frame.format.name)
         if planar is None or context.profile not in EXACT[context.name]:
             raise HardwareFailedError(f"{context.profile}, {frame.format.name}: left to the CPU")
