@@ -4,8 +4,8 @@ Pure: listings, records and the time go in; verdicts and jobs come out. Nothing 
 a clock, so every rule can be tested with a table.
 
 `verdict` decides about one video, `listing` reduces what a scan found, and `memory` remembers
-between scans only what a listing cannot say: since when a file has been unchanged, and what the
-receipts say.
+between scans only what a listing cannot say: since when a video has been unchanged and, in `kept`,
+what its receipt says.
 """
 
 from posewatch.catalog.listing import Listing, version_of, wants_version

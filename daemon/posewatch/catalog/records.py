@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from posewatch.catalog.packed import Packed
 from posewatch.catalog.verdict import ReceiptFacts, State
-from posewatch.formats.receipt import FailureRecord
+from posewatch.formats import names
+from posewatch.formats.receipt import FailureRecord, Foreign, Receipt
 from posewatch.storage.contract import Version
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ STATES = tuple(State)
 
 Tag: TypeAlias = str | bytes
 """The tag of a version; the 32 digits of an MD5, which the ETag of most objects is, as bytes."""
+
+Told: TypeAlias = ReceiptFacts | Foreign | None
+"""What stands under the name of a receipt; None for a damaged one."""
 
 
 @dataclass(slots=True)
@@ -51,6 +55,31 @@ class Video:
     def unfinished_since(self) -> float:
         """When this version was first seen to be neither done nor failed."""
         return self.first_seen if self.reopened is None else self.reopened
+
+
+def told_by(key: str, version: Version, receipt: Receipt | Foreign | None) -> Told:
+    """What is remembered of a receipt.
+
+    Args:
+        key: where it is.
+        version: of it.
+        receipt: its content, see `formats.receipt.decode`.
+    """
+    if not isinstance(receipt, Receipt):
+        return receipt
+    folder, _ = names.split(key)
+    return ReceiptFacts(
+        version=version,
+        done=receipt.outcome == "done",
+        input_name=receipt.input.name,
+        input_version=Version(receipt.input.size, receipt.input.tag),
+        recipe_hash=receipt.recipe.hash,
+        results=tuple((folder + r.name, Version(r.size, r.tag)) for r in receipt.results),
+        redoable=False,
+        frames=receipt.work.frames,
+        footage_seconds=receipt.work.footage_seconds,
+        failure=receipt.failure,
+    )
 
 
 def videos() -> Packed[Video]:
