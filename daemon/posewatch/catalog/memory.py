@@ -13,7 +13,7 @@ import numpy as np
 from posewatch.catalog import records
 from posewatch.catalog.kept import Kept
 from posewatch.catalog.listing import version_of
-from posewatch.catalog.records import Video, told_by
+from posewatch.catalog.records import Video
 from posewatch.catalog.verdict import (
     FINISHED,
     OPEN,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from posewatch.catalog.listing import Listing
     from posewatch.catalog.packed import Packed
+    from posewatch.catalog.records import Told
     from posewatch.formats.receipt import Foreign, Receipt
     from posewatch.storage.contract import Entry, Version
 
@@ -159,15 +160,9 @@ class Catalog:
             video.reopened = now
         video.state = state
 
-    def receipt_read(self, key: str, version: Version, receipt: Receipt | Foreign | None) -> None:
-        """What the receipt at `key` says, as a scan has read it.
-
-        Args:
-            key: where it is.
-            version: of the receipt.
-            receipt: its content; None where it is damaged.
-        """
-        self._kept.read(key, told_by(key, version, receipt), redoable=self._scans == 0)
+    def receipt_read(self, key: str, told: Told) -> None:
+        """What the receipt at `key` says, as a scan has read it."""
+        self._kept.read(key, told, redoable=self._scans == 0)
 
     def settle_up(self, held: Mapping[str, Held], now: float) -> Counter[State]:
         """Judge every video after a listing; how many stand where.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from posewatch.catalog.packed import Packed
 from posewatch.catalog.verdict import ReceiptFacts, State
@@ -95,6 +95,11 @@ def versions(items: Iterable[tuple[str, Version]] = ()) -> Packed[Version]:
 def receipts() -> Packed[ReceiptFacts]:
     """What receipts say, by their keys."""
     return Packed(_pack_receipt, _receipt)
+
+
+def tellings() -> Packed[Told]:
+    """What stands under the names of receipts."""
+    return Packed(_pack_told, _told)
 
 
 def _pack_version(version: Version) -> tuple[int, Tag]:
@@ -199,3 +204,15 @@ def _receipt(  # noqa: PLR0917 -- the fields of a record
         footage_seconds=footage_seconds,
         failure=None if failure is None else FailureRecord.model_validate_json(failure),
     )
+
+
+def _pack_told(told: Told) -> tuple[object, ...]:
+    if isinstance(told, ReceiptFacts):
+        return _pack_receipt(told)
+    return () if told is None else (told.name,)
+
+
+def _told(*fields: Any) -> Told:  # noqa: ANN401 -- what `_pack_told` makes
+    if len(fields) > 1:
+        return _receipt(*fields)
+    return Foreign[fields[0]] if fields else None

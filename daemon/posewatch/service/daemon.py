@@ -23,11 +23,9 @@ from posewatch.base.metrics import HintSource, Outcome, Success, VideoState
 from posewatch.catalog import OPEN, Catalog, Held, Rules, Share, State, version_of
 from posewatch.claims.survey import survey
 from posewatch.formats import names
-from posewatch.formats.receipt import Receipt
 from posewatch.service.idler import Acted
 from posewatch.service.inbox import Ask, Hint, Trouble
 from posewatch.service.inspect import newest_holders, standing, unlisted_keys
-from posewatch.service.latest import newer
 from posewatch.service.overview import Overview, Pace
 from posewatch.service.pages import Check, Readiness
 from posewatch.service.sweep import Sweeper
@@ -42,13 +40,13 @@ if TYPE_CHECKING:
 
     from posewatch.base.clock import Clock
     from posewatch.base.metrics import Metrics
-    from posewatch.catalog import Job
+    from posewatch.catalog import Job, Newest
     from posewatch.claims.observer import Observer
     from posewatch.claims.record import LockRecord
     from posewatch.config import Settings
     from posewatch.service.idler import Idler
     from posewatch.service.inbox import Inbox, Message
-    from posewatch.service.latest import Latest, Newest
+    from posewatch.service.latest import Latest
     from posewatch.service.notify import Notifier
     from posewatch.service.progress import Progress
     from posewatch.service.window import Window
@@ -314,10 +312,9 @@ class Daemon:
         metrics.scan_files.set(scan.files)
         unlisted = [skipped.key for skipped in scan.skipped if skipped.error is not None]
         self._catalog.scanned(scan.listing, now, began=scan.began, unlisted=unlisted)
-        for key, version, receipt in scan.receipts:
-            self._catalog.receipt_read(key, version, receipt)
-            if isinstance(receipt, Receipt):
-                self._newest = newer(self._newest, key, receipt)
+        for key, told in scan.receipts.items():
+            self._catalog.receipt_read(key, told)
+        self._newest = scan.newest
         ttl = self._settings.claims.ttl
         locks = survey(
             self._parts.observer, scan.locks, began=scan.listed, ended=scan.ended, ttl=ttl
