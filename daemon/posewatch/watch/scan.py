@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from posewatch import catalog
 from posewatch.base.errors import DeniedError, MissingError, StorageError
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from posewatch.base.clock import Clock
     from posewatch.catalog.packed import Packed
     from posewatch.storage.contract import Entry, Storage, Version
+
+AHEAD: Final = 1000
+"""Small files that are asked for before the first of them is taken in: what waits takes memory, a
+kilobyte each even before it is read."""
 
 
 @dataclass(slots=True)
@@ -143,7 +147,9 @@ class FolderReader:
             return
         pool = ThreadPoolExecutor(self._storage.readers, thread_name_prefix="reader")
         try:
-            yield from self._there(keys, pool.map(lambda key: self._content(key, scan), keys))
+            for begin in range(0, len(keys), AHEAD):
+                some = keys[begin : begin + AHEAD]
+                yield from self._there(some, pool.map(lambda key: self._content(key, scan), some))
         finally:
             pool.shutdown(cancel_futures=True)
 
