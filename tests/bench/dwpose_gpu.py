@@ -71,7 +71,7 @@ def pack(into: Path, version: str) -> int:
     Returns:
         How many pieces.
     """
-    site, whole = into / "site", into / "whole.tar.xz"
+    site, whole = into / "packing", into / "whole.tar.xz"
     shutil.rmtree(site, ignore_errors=True)
     for old in into.glob("pack.*-of-*"):
         old.unlink()
@@ -168,6 +168,7 @@ def main() -> None:
     packs.add_argument("--python", default="3.12", help="that of the machine with the GPU")
     runs = commands.add_parser("run", help="measure")
     runs.add_argument("--small", action="store_true", help="on a CPU, with tiny networks")
+    runs.add_argument("--device", choices=("cpu", "cuda"), default="", help="another one")
     runs.add_argument("--minutes", type=float, default=120, help="begin nothing that takes longer")
     runs.add_argument("--resume", action="store_true", help="only what was not tried yet")
     runs.add_argument("--only", nargs="+", default=[], help="only steps with such a word, again")

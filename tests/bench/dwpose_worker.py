@@ -11,7 +11,7 @@ and begins when it is told something. The sides:
 * `rtmlib 10`: PoseTracker of rtmlib, detector every 10 frames; `rtmlib 1`: in every one. Both are
   run in an environment that has rtmlib and none of our packages;
 * `floor`: the pose network alone, on one picture again and again;
-* `decode`: decoding alone, as our decoder process does it.
+* `decode`, `decode nvdec`: decoding alone, as our decoder process does it.
 
 All get the same options of onnxruntime, so that threads are counted and never spin. Decoding counts
 on all sides but the floor's; imports, loading and the first frame do not, and are told apart.
@@ -246,22 +246,21 @@ def floor(case: Case) -> Find:
     return find
 
 
-def decode(case: Case) -> Find:
+def decode(case: Case, *, nvdec: bool) -> Find:
     """Pictures in RGB, as all of ours begin with them, again from the start at the end."""
-    import os
-
     from posewatch.vision.decode import VideoReader
+    from posewatch.vision.hardware import Nvdec
     from posewatch.vision.video import DecodeLimits
 
     def find() -> Iterator[np.ndarray[Any, Any]]:
         while True:
-            file = os.open(case.video, os.O_RDONLY)
-            reader = VideoReader(file, DecodeLimits())
-            picture = np.empty((reader.info.height, reader.info.width, 3), np.uint8)
-            while reader.read_into(picture) is not None:
-                yield np.full((DOTS, 2), np.nan)
-            reader.close()
-            os.close(file)
+            with Path(case.video).open("rb") as file:
+                hardware = Nvdec(0) if nvdec else None
+                reader = VideoReader(file.fileno(), DecodeLimits(), hardware=hardware)
+                picture = np.empty((reader.info.height, reader.info.width, 3), np.uint8)
+                while reader.read_into(picture) is not None:
+                    yield np.full((DOTS, 2), np.nan)
+                reader.close()
 
     return find
 
@@ -291,8 +290,8 @@ def main(side: str, detector: str, pose: str, *arguments: str) -> None:
         find = today(case)
     elif side == "floor":
         find = floor(case)
-    elif side == "decode":
-        find = decode(case)
+    elif side.startswith("decode"):
+        find = decode(case, nvdec=side.endswith("nvdec"))
     elif side.startswith("rtmlib "):
         find = rtmlib(case, int(side.removeprefix("rtmlib ")))
     else:

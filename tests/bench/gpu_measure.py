@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gpu_made import SMALL, WHOLE, prepare
-from gpu_steps import NETWORKS, RIVALS, USUAL, VARIANTS, do, name_of, steps_of
+from gpu_steps import MACHINE, MORE, NETWORKS, RIVALS, USUAL, VARIANTS, do, name_of, steps_of
 from report import RESULTS, Row, report
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Options:
     """As `dwpose_gpu.py` is told them."""
 
     small: bool
+    device: str
     minutes: float
     resume: bool
     only: list[str]
@@ -46,6 +47,8 @@ def main(options: Options) -> None:
     """Measure, print, keep."""
     end = time.monotonic() + 60 * options.minutes
     how, name = (SMALL, "dwpose-gpu-small") if options.small else (WHOLE, "dwpose-gpu")
+    if options.device:
+        how, name = replace(how, device=options.device), f"{name}-{options.device}"
     kept = HERE / f"{name}.jsonl"
     kept.parent.mkdir(parents=True, exist_ok=True)
     if not (options.resume or options.only):
@@ -64,6 +67,8 @@ def main(options: Options) -> None:
             file.write(json.dumps({"step": step.name, **found}) + "\n")
         sys.stdout.write(f"{found.get('failed', '')}\n{words(step.name, found)}\n".lstrip())
         sys.stdout.flush()
+        if step.name == MACHINE and "failed" in found:
+            raise SystemExit("nothing can be measured here")
     known = read(kept)
     report(name, table(how, known), notes=notes(how, known))
     if left:
@@ -111,8 +116,13 @@ def table(how: Size, known: Known) -> list[Row]:
             for against in (f"{rival}, processes: {processes}" for rival in RIVALS)
         ]
         rows.append((case, "its networks alone, in their best batch", fps(case), networks))
-        rows.append((case, "decoding alone", fps(case), fps("decoding alone")))
-        if "H100" in str(known.get("the machine", {}).get("gpu")):
+        usual = name_of(detect, *how.flights[0])
+        rows += [(f"{usual}, {name}", usual, fps(f"{usual}, {name}"), fps(usual)) for name in MORE]
+        rows += [
+            (case, decoding, fps(case), fps(decoding))
+            for decoding in ("decoding alone", "decoding alone, NVDEC")
+        ]
+        if "H100" in str(known.get(MACHINE, {}).get("gpu")):
             rows += [
                 (case, f"40 % of the peak in {kind}", fps(case), ATTAINABLE * peak / gflop)
                 for kind, peak in TENSOR_PEAK.items()
@@ -120,9 +130,9 @@ def table(how: Size, known: Known) -> list[Row]:
     eight, one = (fps(f"8 short, {flight} in flight") for flight in (8, 1))
     rows.append(("8 short videos in flight", "one by one", eight, one))
     for network in NETWORKS:
-        usual = fps(f"{network} alone, {USUAL}")
+        usual = f"{network} alone, {USUAL}"
         rows += [
-            (f"{network} alone, {USUAL}", name, usual, fps(f"{network} alone, {name}"))
+            (f"{network} alone, {name}", USUAL, fps(f"{network} alone, {name}"), fps(usual))
             for name in VARIANTS
             if name != USUAL
         ]

@@ -91,9 +91,26 @@ def watched() -> Iterator[Watch]:
 
 
 def daemon(
-    work: Work, videos: Sequence[Path], detect: str, *, flight: int, batch: int, limit: float
+    work: Work,
+    videos: Sequence[Path],
+    detect: str,
+    *,
+    flight: int,
+    batch: int,
+    limit: float,
+    more: str = "",
 ) -> Figures:
-    """The real daemon on some videos; it starts when the first one is claimed."""
+    """The real daemon on some videos, from the first claim to the last receipt.
+
+    Args:
+        work: what all sides are given.
+        videos: to be worked on.
+        detect: as in its settings.
+        flight: videos in flight.
+        batch: as in its settings.
+        limit: seconds after which it is killed.
+        more: settings, of `[work]` first.
+    """
     with tempfile.TemporaryDirectory(dir=work.folder) as base:
         folder, settings = Path(base, "videos"), Path(base, "settings.toml")
         folder.mkdir()
@@ -102,6 +119,7 @@ def daemon(
         settings.write_text(
             f'[recipe]\npose = "dwpose"\ncard = "{work.card}"\ndetect = "{detect}"\n'
             f'[work]\ndevice = "{work.device}"\nvideos_in_flight = {flight}\nbatch = {batch}\n'
+            f"{more}\n"
             f'[watch]\nscan_interval = 0.5\n[cache]\npath = "{base}/cache"\n'
             '[http]\nenabled = false\n[log]\nstyle = "json"\n'
         )
@@ -217,6 +235,6 @@ def others(work: Work, side: str, *, frames: int, processes: int, limit: float) 
         "seconds": seconds,
         "start_seconds": mean(run["load_seconds"] for run in runs),
         "host_mib": sum(run["peak_bytes"] for run in runs) / 2**20,
-        **({} if side == "decode" else work.distances(tasks[0].result()[1])),
+        **({} if side.startswith("decode") else work.distances(tasks[0].result()[1])),
         **watch.figures(ended - seconds, ended, total),
     }

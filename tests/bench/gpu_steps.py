@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from gpu_made import Size, Work
 
 RIVALS = ("today", "rtmlib 10")
+MACHINE = "the machine"
+MORE = {"NVDEC": '[decode]\ndevice = "nvdec"', "FP32": "tf32 = false"}
+"""What the daemon is told besides, where it is tried in other ways."""
 NETWORKS = ("detector", "pose")
 VARIANTS: dict[str, tuple[str, str, dict[str, str]]] = {
     "as the daemon": ("", "pinned", {}),
@@ -29,7 +32,7 @@ VARIANTS: dict[str, tuple[str, str, dict[str, str]]] = {
     "by session.run": ("", "run", {}),
     "without TF32": ("", "pinned", {"use_tf32": "0"}),
     "NHWC": ("", "pinned", {"prefer_nhwc": "1"}),
-    "search HEURISTIC": ("", "pinned", {"cudnn_conv_algo_search": "HEURISTIC"}),
+    "search DEFAULT": ("", "pinned", {"cudnn_conv_algo_search": "DEFAULT"}),
     "search EXHAUSTIVE": ("", "pinned", {"cudnn_conv_algo_search": "EXHAUSTIVE"}),
     "fp16": ("16", "pinned", {}),
     "fp16, NHWC": ("16", "pinned", {"prefer_nhwc": "1"}),
@@ -63,10 +66,11 @@ def name_of(detect: str, flight: int, batch: int) -> str:
 def steps_of(how: Size, work: Work) -> Iterator[Step]:
     """All steps, those that tell most first."""
     (first, *flights), (one, many, *numbers) = how.flights, how.processes
-    yield Step("the machine", 15, partial(alone, "look", device=how.device))
+    yield Step(MACHINE, 15, partial(alone, "look", device=how.device))
     yield from ours(how, work, *first)
     for processes in (many, one):
         yield from theirs(how, work, processes)
+    yield from more_of_ours(how, work, *first)
     yield from floors(how, work)
     yield from shorts(work, first[1])
     yield from distances(how, work)
@@ -77,12 +81,27 @@ def steps_of(how: Size, work: Work) -> Iterator[Step]:
         yield from theirs(how, work, processes)
 
 
+def videos_of(how: Size, work: Work, flight: int) -> list[Path]:
+    """As many as are in flight, which have the same number of frames in all."""
+    return [repeated(work.drawn, max(1, how.total // flight // how.film))] * flight
+
+
 def ours(how: Size, work: Work, flight: int, batch: int) -> Iterator[Step]:
     """The daemon on so many long videos at once."""
-    videos = [repeated(work.drawn, max(1, how.total // flight // how.film))] * flight
+    videos = videos_of(how, work, flight)
     for detect, takes in (("always", 70), ("auto", 40)):
         run = partial(daemon, work, videos, detect, flight=flight, batch=batch)
         yield Step(name_of(detect, flight, batch), takes, run)
+
+
+def more_of_ours(how: Size, work: Work, flight: int, batch: int) -> Iterator[Step]:
+    """The daemon with other settings."""
+    videos = videos_of(how, work, flight)
+    for name, more in MORE.items():
+        for detect in ("always", "auto"):
+            told: dict[str, Any] = {"flight": flight, "batch": batch, "more": more}
+            run = partial(daemon, work, videos, detect, **told)
+            yield Step(f"{name_of(detect, flight, batch)}, {name}", 70, run, needs_gpu=True)
 
 
 def theirs(how: Size, work: Work, processes: int) -> Iterator[Step]:
@@ -101,6 +120,8 @@ def floors(how: Size, work: Work) -> Iterator[Step]:
     cores = len(os.sched_getaffinity(0))
     run = partial(others, work, "decode", frames=how.frames, processes=cores)
     yield Step("decoding alone", 20, run)
+    run = partial(others, work, "decode nvdec", frames=how.frames, processes=cores)
+    yield Step("decoding alone, NVDEC", 20, run, needs_gpu=True)
 
 
 def shorts(work: Work, batch: int) -> Iterator[Step]:
