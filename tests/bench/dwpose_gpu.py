@@ -92,10 +92,19 @@ def pack(into: Path, version: str) -> int:
     with tarfile.open(whole, "w:xz", preset=3) as archive:
         archive.add(site, "site")
     shutil.rmtree(site)
-    count = -(-whole.stat().st_size // PIECE)
+    return cut(whole, PIECE)
+
+
+def cut(whole: Path, size: int) -> int:
+    """Replace a file by pieces beside it.
+
+    Returns:
+        How many.
+    """
+    count = -(-whole.stat().st_size // size)
     with whole.open("rb") as file:
         for number in range(1, count + 1):
-            (into / f"pack.{number}-of-{count}").write_bytes(file.read(PIECE))
+            whole.with_name(f"pack.{number}-of-{count}").write_bytes(file.read(size))
     whole.unlink()
     return count
 
@@ -125,6 +134,7 @@ def unpack(folder: Path) -> Path | None:
     with tarfile.open(whole) as archive:
         archive.extractall(part, filter="data")
     (part / "site").rename(site)
+    part.rmdir()
     whole.unlink()
     return site
 

@@ -11,15 +11,16 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gpu_made import SMALL, WHOLE, prepare
-from gpu_steps import MACHINE, MORE, NETWORKS, RIVALS, USUAL, VARIANTS, do, name_of, steps_of
-from report import RESULTS, Row, report
+from bench.gpu_made import SMALL, WHOLE, prepare
+from bench.gpu_steps import MACHINE, MORE, NETWORKS, RIVALS, USUAL, VARIANTS, do, name_of, steps_of
+from bench.report import RESULTS, Row, report
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from gpu_made import Size
+    from bench.gpu_made import Size
+    from bench.gpu_steps import Step
 
     Known = Mapping[str, Mapping[str, object]]
 
@@ -53,26 +54,45 @@ def main(options: Options) -> None:
     kept.parent.mkdir(parents=True, exist_ok=True)
     if not (options.resume or options.only):
         kept.unlink(missing_ok=True)
-    left = 0
-    for step in steps_of(how, prepare(how, HERE / name)):
-        chosen = any(word in step.name for word in options.only)
-        if not chosen if options.only else step.name in read(kept):
-            continue
-        seconds = end - time.monotonic()
-        if step.seconds > seconds:
-            left += 1
-            continue
-        found = do(step, how.device, seconds)
-        with kept.open("a") as file:
-            file.write(json.dumps({"step": step.name, **found}) + "\n")
-        sys.stdout.write(f"{found.get('failed', '')}\n{words(step.name, found)}\n".lstrip())
-        sys.stdout.flush()
-        if step.name == MACHINE and "failed" in found:
-            raise SystemExit("nothing can be measured here")
+    steps = list(steps_of(how, prepare(how, HERE / name)))
+    if options.only:
+        steps = [step for step in steps if any(word in step.name for word in options.only)]
+    else:
+        steps = [step for step in steps if step.name not in read(kept)]
+    left = work_off(steps, how.device, kept, end)
     known = read(kept)
     report(name, table(how, known), notes=notes(how, known))
     if left:
         sys.stdout.write(f"{left} steps are left: run --resume\n")
+
+
+def work_off(steps: Iterable[Step], device: str, kept: Path, end: float) -> int:
+    """Do those steps for which there is time, and keep what each found.
+
+    Args:
+        steps: to be done.
+        device: of all sides.
+        kept: gets a line for each.
+        end: of the time, by the monotonic clock.
+
+    Returns:
+        How many are left.
+    """
+    left = 0
+    for step in steps:
+        seconds = end - time.monotonic()
+        if step.seconds > seconds:
+            left += 1
+            continue
+        found = do(step, device, seconds)
+        with kept.open("a") as file:
+            file.write(json.dumps({"step": step.name, **found}) + "\n")
+        said = f"{found['said']}\n" if "said" in found else ""
+        sys.stdout.write(f"{said}{words(step.name, found)}\n")
+        sys.stdout.flush()
+        if step.name == MACHINE and "failed" in found:
+            raise SystemExit("nothing can be measured here")
+    return left
 
 
 def read(path: Path) -> dict[str, Mapping[str, object]]:
@@ -83,13 +103,13 @@ def read(path: Path) -> dict[str, Mapping[str, object]]:
 
 def words(name: str, found: Mapping[str, object]) -> str:
     """All of it in a line; of an error, what was said last."""
-    said = []
+    told = []
     for key, value in found.items():
         if isinstance(value, (int, float)):
-            said.append(f"{key} {value:,.5g}")
+            told.append(f"{key} {value:,.5g}")
         else:
-            said.append(f"{key}: {str(value).rstrip().rpartition(chr(10))[2]}")
-    return f"{name}: {', '.join(said)}"
+            told.append(f"{key}: {''.join(str(value).splitlines()[-1:])}")
+    return f"{name}: {', '.join(told)}"
 
 
 def table(how: Size, known: Known) -> list[Row]:

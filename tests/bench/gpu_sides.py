@@ -27,8 +27,9 @@ import planted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gpu_made import Figures, Work
     from numpy.typing import NDArray
+
+    from bench.gpu_made import Figures, Work
 
 BENCH = Path(__file__).parent
 PYTHON = [sys.executable, *(["-S"] if sys.flags.no_site else [])]
@@ -37,7 +38,16 @@ _LAST_WORDS = 3000  # characters
 
 
 class SideError(Exception):
-    """A side failed; the message says why."""
+    """A side failed.
+
+    Args:
+        reason: in a few words.
+        said: what it wrote last.
+    """
+
+    def __init__(self, reason: str, said: str) -> None:
+        super().__init__(reason)
+        self.said = said.strip()[-_LAST_WORDS:]
 
 
 class Watch:
@@ -163,9 +173,9 @@ def _said(command: Sequence[object], limit: float, **environ: str) -> str:
         )
     except subprocess.TimeoutExpired as error:
         said = (error.stdout or b"").decode(errors="replace")
-        raise SideError(f"killed after {limit:.0f} s: {said[-_LAST_WORDS:]}") from None
+        raise SideError(f"killed after {limit:.0f} s", said) from None
     if done.returncode:
-        raise SideError(f"ended with {done.returncode}: {done.stdout[-_LAST_WORDS:]}")
+        raise SideError(f"ended with {done.returncode}", done.stdout)
     return done.stdout
 
 
@@ -214,7 +224,7 @@ def others(work: Work, side: str, *, frames: int, processes: int, limit: float) 
         if process.returncode:
             kill()  # the others wait for this one
             loaded.abort()
-            raise SideError(f"ended with {process.returncode}: {''.join(said)[-_LAST_WORDS:]}")
+            raise SideError(f"ended with {process.returncode}", "".join(said))
         return json.loads(said[-1]), np.load(found)
 
     try:

@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpu_made import repeated
-from gpu_sides import SideError, alone, daemon, others
+from bench.gpu_made import repeated
+from bench.gpu_sides import SideError, alone, daemon, others
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from gpu_made import Size, Work
+    from bench.gpu_made import Size, Work
 
 RIVALS = ("today", "rtmlib 10")
 MACHINE = "the machine"
@@ -175,4 +175,6 @@ def do(step: Step, device: str, limit: float) -> Mapping[str, object]:
     try:
         return step.run(limit=limit)
     except SideError as error:
-        return {"failed": str(error)}
+        return {"failed": str(error), "said": error.said}
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the other steps go on
+        return {"failed": repr(error)}
