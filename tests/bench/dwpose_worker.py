@@ -69,10 +69,17 @@ class Case:
     def session(self, path: str) -> ort.InferenceSession:
         """A network with the options that all sides get."""
         provider = f"{self.device.upper()}ExecutionProvider"
-        session = ort.InferenceSession(path, self.options(), providers=[provider])
+        session = ort.InferenceSession(
+            path, self.options(), providers=[provider], provider_options=[self.of_provider]
+        )
         if session.get_providers()[0] != provider:
             raise SystemExit(f"{provider} cannot be used")
         return session
+
+    @property
+    def of_provider(self) -> dict[str, str]:
+        """Of CUDA: no more memory than it needs, not powers of two, so that 25 processes fit."""
+        return {"arena_extend_strategy": "kSameAsRequested"} if self.device == "cuda" else {}
 
     def options(self) -> ort.SessionOptions:
         """Threads that are counted, and do not spin."""
@@ -220,7 +227,9 @@ def rtmlib(case: Case, every: int) -> Find:
     )
     # It takes no options for onnxruntime.
     make = ort.InferenceSession
-    ort.InferenceSession = partial(make, sess_options=case.options())
+    ort.InferenceSession = partial(
+        make, sess_options=case.options(), provider_options=[case.of_provider]
+    )
     tracker = PoseTracker(solution, det_frequency=every, device=case.device)
     ort.InferenceSession = make
 

@@ -85,13 +85,13 @@ def work_off(steps: Iterable[Step], device: str, kept: Path, end: float) -> int:
             left += 1
             continue
         found = do(step, device, seconds)
-        with kept.open("a") as file:
-            file.write(json.dumps({"step": step.name, **found}) + "\n")
         said = f"{found['said']}\n" if "said" in found else ""
         sys.stdout.write(f"{said}{words(step.name, found)}\n")
         sys.stdout.flush()
         if step.name == MACHINE and "failed" in found:
             raise SystemExit("nothing can be measured here")
+        with kept.open("a") as file:
+            file.write(json.dumps({"step": step.name, **found}) + "\n")
     return left
 
 

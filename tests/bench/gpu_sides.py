@@ -57,18 +57,22 @@ class Watch:
         self._seen: list[tuple[float, float, float, float]] = []
         self._end = threading.Event()
 
-    def look(self) -> None:
+    def keep_looking(self) -> None:
         """Until the end."""
         smi = shutil.which("nvidia-smi")
-        query = "--query-gpu=memory.used,utilization.gpu,power.draw"
         while smi and not self._end.wait(_LOOK_EVERY):
-            command = [smi, "--id=0", query, "--format=csv,noheader,nounits"]
-            said = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603 -- NVIDIA's
-            try:
-                memory, use, power = (float(text) for text in said.split(","))
-            except ValueError:  # "[N/A]", or an error
-                continue
-            self._seen.append((time.time(), memory, use, power))
+            self.look(smi)
+
+    def look(self, smi: str) -> None:
+        """Once."""
+        query = "--query-gpu=memory.used,utilization.gpu,power.draw"
+        command = [smi, "--id=0", query, "--format=csv,noheader,nounits"]
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603 -- NVIDIA's
+        try:
+            memory, use, power = (float(text) for text in said.split(","))
+        except ValueError:  # "[N/A]", or an error
+            return
+        self._seen.append((time.time(), memory, use, power))
 
     def end(self) -> None:
         """Look no more."""
@@ -91,7 +95,7 @@ class Watch:
 def watched() -> Iterator[Watch]:
     """Look at the GPU as long as this lasts."""
     watch = Watch()
-    thread = threading.Thread(target=watch.look)
+    thread = threading.Thread(target=watch.keep_looking)
     thread.start()
     try:
         yield watch

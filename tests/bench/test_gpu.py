@@ -19,7 +19,7 @@ from bench import dwpose_gpu
 from bench.dwpose_gpu import PackError, cut, environment, libraries, unpack
 from bench.gpu_made import SMALL, WHOLE, repeated
 from bench.gpu_measure import notes, read, table, work_off
-from bench.gpu_sides import SideError
+from bench.gpu_sides import SideError, Watch
 from bench.gpu_steps import MACHINE, Step
 from bench.report import RESULTS
 from posewatch.vision.decode import VideoReader
@@ -142,6 +142,24 @@ def test_the_table_is_made_of_what_is_there() -> None:
     }
     assert rows["40 % of the peak in TF32"].theirs == pytest.approx(1127, abs=1)
     assert "rtmlib 10, processes: 25: failed: killed" in notes(WHOLE, known)
+
+
+def test_what_nvidia_smi_says_counts_from_begin_to_end(tmp_path: Path) -> None:
+    smi = tmp_path / "nvidia-smi"
+    watch, begun = Watch(), time.time()
+    for said in ("40960, 80, 500.5", "41984, 100, 600.5", "[N/A], 0, 0", "no devices were found"):
+        smi.write_text(f"#!/bin/sh\necho '{said}'\n")
+        smi.chmod(0o755)
+        watch.look(str(smi))
+    ended = time.time()
+    figures = watch.figures(begun, ended, frames=10)
+    joules = 550.5 * (ended - begun) / 10
+    assert figures == {
+        "gpu_mib": 41984,
+        "gpu_use_percent": 90,
+        "joules_per_frame": pytest.approx(joules),
+    }
+    assert watch.figures(begun - 2, begun - 1, frames=10) == {}
 
 
 def test_a_longer_video_is_the_same_one_again(tmp_path: Path) -> None:
