@@ -70,13 +70,13 @@ def steps_of(how: Size, work: Work) -> Iterator[Step]:
     yield from ours(how, work, *first)
     for processes in (many, one):
         yield from theirs(how, work, processes)
-    yield from more_of_ours(how, work, *first)
     yield from floors(how, work)
     yield from shorts(work, first[1])
     yield from distances(how, work)
+    yield from variants(how, work)
+    yield from more_of_ours(how, work, *first)
     for flight in flights:
         yield from ours(how, work, *flight)
-    yield from variants(how, work)
     for processes in numbers:
         yield from theirs(how, work, processes)
 
