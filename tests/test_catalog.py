@@ -18,6 +18,7 @@ from posewatch.catalog import (
     View,
     Why,
     decide,
+    told_by,
     wants_version,
 )
 from posewatch.formats import names
@@ -275,7 +276,7 @@ class Folder:
             unlisted=[unlisted] if unlisted else [],
         )
         for key, (version, content) in self.receipts.items():
-            self.catalog.receipt_read(key, version, content)
+            self.catalog.receipt_read(key, told_by(key, version, content))
         self.catalog.settle_up(held or {}, self.now)
         self.now += 10.0
 
@@ -629,7 +630,8 @@ def test_a_changed_recipe_outdates_everything_of_that_moment_once() -> None:
     folder.catalog.change_rules(replace(RULES, recipe_hash="next"))
     assert folder.state("a.mp4") is State.WAITING
     other = receipt_of("a.mp4", recipe="theirs")
-    folder.catalog.receipt_read("a.posewatch.json", Version(9, "2"), other)
+    key = "a.posewatch.json"
+    folder.catalog.receipt_read(key, told_by(key, Version(9, "2"), other))
     assert folder.state("a.mp4") is State.DONE
     assert folder.state("b.mp4") is State.WAITING
 

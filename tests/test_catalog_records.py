@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from posewatch.base.errors import Fault
-from posewatch.catalog.records import Video, receipts, versions, videos
+from posewatch.catalog.records import Video, receipts, tellings, versions, videos
 from posewatch.catalog.verdict import ReceiptFacts, State
-from posewatch.formats.receipt import FailureRecord
+from posewatch.formats.receipt import FailureRecord, Foreign
 from posewatch.storage.contract import Version
+
+if TYPE_CHECKING:
+    from posewatch.catalog.records import Told
 
 MD5 = "0123456789abcdef" * 2
 VIDEO = Video(Version(5, MD5), first_seen=1.5, looked_at=1.5, mine=True)
@@ -63,3 +67,10 @@ def test_any_receipt(failure: FailureRecord | None) -> None:
     packed = receipts()
     packed["a.posewatch.json"] = facts
     assert packed["a.posewatch.json"] == facts
+
+
+@pytest.mark.parametrize("told", [DONE, *Foreign, None])
+def test_anything_under_the_name_of_a_receipt(told: Told) -> None:
+    packed = tellings()
+    packed["a.posewatch.json"] = told
+    assert packed["a.posewatch.json"] == told

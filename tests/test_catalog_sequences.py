@@ -26,6 +26,7 @@ from posewatch.catalog import (
     Verdict,
     View,
     memory,
+    told_by,
 )
 from posewatch.formats import names
 from posewatch.formats.receipt import InputRecord, Receipt, RecipeRecord, ResultRecord
@@ -96,7 +97,7 @@ class Worker:
         self.catalog.scanned(world.listing(), world.now)
         for key, (version, content) in world.receipts.items():
             if self.read.get(key) != version:
-                self.catalog.receipt_read(key, version, content)
+                self.catalog.receipt_read(key, told_by(key, version, content))
         self.read = {key: version for key, (version, _) in world.receipts.items()}
         held = {
             key: Held.HERE if number == self.number else Held.ELSEWHERE

@@ -68,8 +68,8 @@ class Watcher:
         """One; how many objects there were."""
         scan = self._reader.scan()
         self._catalog.scanned(scan.listing, self._clock.monotonic())
-        for key, version, content in scan.receipts:
-            self._catalog.receipt_read(key, version, content)
+        for key, told in scan.receipts.items():
+            self._catalog.receipt_read(key, told)
         self._catalog.settle_up({}, self._clock.monotonic())
         return scan.files
 

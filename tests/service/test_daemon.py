@@ -24,8 +24,9 @@ from posewatch.catalog import Job, Why
 from posewatch.claims.claim import Claim
 from posewatch.claims.claims import Claims, Owner
 from posewatch.claims.observer import Observer
-from posewatch.service.daemon import ABANDON, OVERDUE
+from posewatch.service.daemon import ABANDON
 from posewatch.service.inbox import Ask, Hint, Trouble
+from posewatch.service.schedule import OVERDUE
 from posewatch.stages.recipe import Progress
 from posewatch.storage.contract import Skipped
 from posewatch.worker.cancel import Stop
@@ -537,7 +538,7 @@ def interval(house: House) -> float:
     """Seconds to the next scan after a scan of now."""
     house.requests.clear()
     began = house.clock.monotonic()
-    house.daemon._next_scan = began
+    house.daemon._schedule.at(began)
     house.turn()
     house.scan()
     house.turn()
@@ -560,7 +561,9 @@ def test_a_bucket_for_which_there_is_nothing_to_do_is_scanned_less_and_less() ->
     assert [interval(house) for _ in range(3)] == [20, 60, 60]
     house.write("b.mp4")
     house.turn()
-    assert house.daemon._next_scan <= house.clock.monotonic() + 10
+    due = house.daemon._schedule.next
+    assert due is not None
+    assert due <= house.clock.monotonic() + 10
 
 
 def test_a_folder_is_always_scanned_as_often() -> None:

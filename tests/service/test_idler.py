@@ -106,10 +106,8 @@ def test_a_video_calls_it_off(idle: Idle, caplog: pytest.LogCaptureFixture) -> N
 
 def test_a_video_that_only_the_last_look_finds_calls_it_off(idle: Idle) -> None:
     """A bucket is looked at rarely while there is nothing to do: before the end, once more."""
-    idle.settings = idle.settings.model_copy(
-        update={"watch": idle.settings.watch.model_copy(update={"scan_interval": 7200.0})}
-    )
-    idle.daemon._settings = idle.settings
+    rarely = idle.settings.watch.model_copy(update={"scan_interval": 7200.0})
+    idle.daemon._schedule.watch = rarely
     idle.minutes(10.3)
     assert len(idle.requests) == 1
     idle.put("a.mp4")

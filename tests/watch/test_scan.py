@@ -17,7 +17,15 @@ from posewatch.base.errors import (
     UnavailableError,
     UnmountedError,
 )
-from posewatch.formats.receipt import InputRecord, Receipt, RecipeRecord, encode
+from posewatch.catalog import Newest, ReceiptFacts
+from posewatch.formats.receipt import (
+    InputRecord,
+    Receipt,
+    RecipeRecord,
+    ResultRecord,
+    WorkRecord,
+    encode,
+)
 from posewatch.storage.contract import Skipped
 from posewatch.storage.faulty import FaultyStorage, Operation
 from posewatch.storage.memory import MemoryStorage
@@ -87,10 +95,10 @@ def test_a_scan_tells_everything_that_stands_in_the_folder(folder: Folder) -> No
     assert sorted(scan.listing.kept) == ["a.pose-mediapipe.npz", "a.posewatch.json"]
     assert scan.locks == {"talks/b.mp4.lock": b"a lock"}
     assert scan.files == 6
-    ((key, read_as, content),) = scan.receipts
-    assert (key, read_as) == ("a.posewatch.json", version)
-    assert content is not None
-    assert content.input.name == "a.mp4"
+    told = scan.receipts.pop("a.posewatch.json")
+    assert isinstance(told, ReceiptFacts)
+    assert (told.version, told.input_name) == (version, "a.mp4")
+    assert not scan.receipts
     assert (scan.skipped, scan.unlisted) == ([], 0)
 
 
@@ -108,22 +116,49 @@ def test_each_receipt_is_read_once_for_each_of_its_versions(folder: Folder) -> N
     folder.memory.put("a.posewatch.json", receipt("a.mp4"))
     folder.memory.put("talks/b.mp4.posewatch-refused.json", b"no receipt")
     first = folder.reader.scan()
-    assert {key: content is not None for key, _, content in first.receipts} == {
+    assert {key: told is not None for key, told in first.receipts.items()} == {
         "a.posewatch.json": True,
         "talks/b.mp4.posewatch-refused.json": False,
     }
-    assert folder.reader.scan().receipts == []
+    assert folder.reader.scan().receipts == {}
     assert set(folder.reads.values()) == {1}
     folder.memory.put("a.posewatch.json", receipt("other.mp4"))
-    assert [key for key, _, _ in folder.reader.scan().receipts] == ["a.posewatch.json"]
+    assert list(folder.reader.scan().receipts) == ["a.posewatch.json"]
     assert folder.reads["a.posewatch.json"] == 2
+
+
+def test_the_newest_result_is_that_of_any_scan_that_was_heard_of(folder: Folder) -> None:
+    def put(name: str, finished: str) -> None:
+        content = Receipt(
+            outcome="done",
+            input=InputRecord(name=f"{name}.mp4", size=5, tag="1"),
+            recipe=RecipeRecord(name="mediapipe", hash="now"),
+            attempt=1,
+            nonce=name,
+            results=(ResultRecord(name=f"{name}.npz", size=5, sha256=""),),
+            work=WorkRecord(finished=finished),
+        )
+        folder.memory.put(f"{name}.posewatch.json", encode(content))
+
+    put("new", "2026-11-02")
+    put("old", "2026-11-01")
+    newest = Newest("2026-11-02", "new.mp4", "new.npz")
+    assert folder.reader.scan().newest == newest
+    assert folder.reader.scan().newest == newest
+    put("newer", "2026-11-03")
+    folder.memory.put("a.mp4.lock", b"")
+    folder.fail("read", "a.mp4.lock", UnavailableError("no answer"))
+    with pytest.raises(UnavailableError):
+        folder.reader.scan()
+    folder.acts.clear()
+    assert folder.reader.scan().newest == Newest("2026-11-03", "newer.mp4", "newer.npz")
 
 
 def test_a_receipt_that_was_gone_is_read_again(folder: Folder) -> None:
     version = folder.memory.put("a.posewatch.json", receipt("a.mp4"))
     folder.reader.scan()
     folder.memory.delete("a.posewatch.json")
-    assert folder.reader.scan().receipts == []
+    assert folder.reader.scan().receipts == {}
     assert folder.memory.put("a.posewatch.json", receipt("a.mp4")) != version
     assert len(folder.reader.scan().receipts) == 1
 
@@ -133,7 +168,7 @@ def test_what_vanishes_between_listing_and_reading_was_not_there(folder: Folder)
         folder.memory.put(key, receipt("a.mp4"))
         folder.acts["read", key] = lambda key=key: folder.memory.delete(key)  # type: ignore[misc]
     scan = folder.reader.scan()
-    assert (scan.receipts, scan.locks, scan.unlisted) == ([], {}, 0)
+    assert (scan.receipts, scan.locks, scan.unlisted) == ({}, {}, 0)
     folder.acts.clear()
     folder.memory.put("a.posewatch.json", receipt("a.mp4"))
     assert len(folder.reader.scan().receipts) == 1
@@ -146,12 +181,12 @@ def test_what_may_not_be_read_is_told_and_hinders_nothing_else(folder: Folder) -
     folder.fail("read", "a.posewatch.json", denied)
     folder.fail("read", "a.mp4.lock", denied)
     scan = folder.reader.scan()
-    assert [key for key, _, _ in scan.receipts] == ["talks/b.posewatch.json"]
+    assert list(scan.receipts) == ["talks/b.posewatch.json"]
     assert list(scan.locks) == ["talks/b.mp4.lock"]
     assert scan.skipped == [Skipped("a.posewatch.json", denied), Skipped("a.mp4.lock", denied)]
     assert scan.unlisted == 2
     folder.acts.clear()
-    assert [key for key, _, _ in folder.reader.scan().receipts] == ["a.posewatch.json"]
+    assert list(folder.reader.scan().receipts) == ["a.posewatch.json"]
 
 
 def test_folders_that_cannot_be_listed_are_counted_and_links_that_leave_are_not() -> None:
@@ -286,6 +321,6 @@ def test_where_reading_takes_long_some_files_are_read_at_the_same_time() -> None
         storage.put(key, b"damaged")
     storage.put("a.mp4.lock", b"lock")
     scan = FolderReader(storage, SUFFIXES, ManualClock()).scan()
-    assert [key for key, _version, _content in scan.receipts] == keys
+    assert list(scan.receipts) == keys
     assert scan.locks == {"a.mp4.lock": b"lock"}
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("reader")]

@@ -4,13 +4,14 @@ Pure: listings, records and the time go in; verdicts and jobs come out. Nothing 
 a clock, so every rule can be tested with a table.
 
 `verdict` decides about one video, `listing` reduces what a scan found, and `memory` remembers
-between scans only what a listing cannot say: since when a file has been unchanged, and what the
-receipts say.
+between scans only what a listing cannot say: since when a video has been unchanged and, in `kept`,
+what its receipt says.
 """
 
 from posewatch.catalog.listing import Listing, version_of, wants_version
 from posewatch.catalog.memory import Catalog, Job
-from posewatch.catalog.records import versions
+from posewatch.catalog.newest import Newest, newer
+from posewatch.catalog.records import Told, tellings, told_by, versions
 from posewatch.catalog.share import Share
 from posewatch.catalog.verdict import (
     NOT_REGULAR,
@@ -32,14 +33,19 @@ __all__ = [
     "Held",
     "Job",
     "Listing",
+    "Newest",
     "ReceiptFacts",
     "Rules",
     "Share",
     "State",
+    "Told",
     "Verdict",
     "View",
     "Why",
     "decide",
+    "newer",
+    "tellings",
+    "told_by",
     "version_of",
     "versions",
     "wants_version",

@@ -38,11 +38,11 @@ class Listing:
         last, in_order = "", True
         for entry in entries:
             key = entry.key
-            if is_hidden(key):
-                listing.hidden[key] = entry.version
-            elif names.is_input(key, suffixes):
+            if names.is_input(key, suffixes):
                 videos[key] = version_of(entry)
                 last, in_order = key, in_order and last < key
+            elif is_hidden(key):
+                listing.hidden[key] = entry.version
             elif names.is_kept(key):
                 if entry.version is not None and entry.regular:
                     listing.kept[key] = entry.version

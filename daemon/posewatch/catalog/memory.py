@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from posewatch.catalog import records
+from posewatch.catalog.kept import Kept
 from posewatch.catalog.listing import version_of
 from posewatch.catalog.records import Video
 from posewatch.catalog.verdict import (
@@ -26,14 +27,15 @@ from posewatch.catalog.verdict import (
     decide,
 )
 from posewatch.formats import names
-from posewatch.formats.receipt import Foreign, Receipt
-from posewatch.storage.contract import Entry, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from posewatch.catalog.listing import Listing
     from posewatch.catalog.packed import Packed
+    from posewatch.catalog.records import Told
+    from posewatch.formats.receipt import Foreign, Receipt
+    from posewatch.storage.contract import Entry, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +76,7 @@ class Catalog:
 
     rules: Rules
     _videos: Packed[Video] = field(default_factory=records.videos)  # the longest known first
-    _receipts: Packed[ReceiptFacts] = field(default_factory=records.receipts)
-    _foreign: set[str] = field(default_factory=set)  # not ours, under names of receipts
-    _kept: MutableMapping[str, Version] = field(default_factory=records.versions)  # and results
-    _own: dict[str, float] = field(default_factory=dict)  # what of that we wrote, and when
+    _kept: Kept = field(default_factory=Kept)
     _rivals: dict[str, list[str]] = field(default_factory=dict)  # inputs that share a stem
     _held: dict[str, Held] = field(default_factory=dict)
     _counts: Counter[tuple[State, bool]] = field(default_factory=Counter)  # and whether mine
@@ -121,19 +120,7 @@ class Catalog:
         if fresh or vanished:
             self._videos.tidy()
             self._rivals = _rivals(self._videos)
-        kept = listing.kept
-        if hidden:
-            old = self._kept.items()
-            kept.update((k, v) for k, v in old if k.startswith(hidden) and k not in kept)
-        self._own = {key: wrote for key, wrote in self._own.items() if wrote >= began}
-        for key in self._own:
-            kept[key] = self._kept[key]
-        self._kept = kept
-        for key in self._receipts:
-            if key not in kept:
-                del self._receipts[key]
-        self._receipts.tidy()
-        self._foreign = {key for key in self._foreign if key in kept}
+        self._kept.listed(listing.kept, began, hidden)
 
     def _seen(self, key: str, version: Version, began: float) -> bool:
         """Note what a listing has; whether it was not known at all."""
@@ -173,43 +160,9 @@ class Catalog:
             video.reopened = now
         video.state = state
 
-    def receipt_read(self, key: str, version: Version, receipt: Receipt | Foreign | None) -> None:
-        """What the receipt at `key` says, as a scan has read it.
-
-        Args:
-            key: where it is.
-            version: of the receipt.
-            receipt: its content; None where it is damaged.
-        """
-        if key not in self._own:  # else ours is newer
-            self._note_receipt(key, version, receipt, ours=False)
-
-    def _note_receipt(
-        self, key: str, version: Version, receipt: Receipt | Foreign | None, *, ours: bool
-    ) -> None:
-        self._foreign.discard(key)
-        if not isinstance(receipt, Receipt):
-            self._receipts.pop(key, None)
-            if receipt is not None:
-                self._kept[key] = version
-                self._foreign.add(key)
-            return
-        folder, _ = names.split(key)
-        known = self._receipts.get(key)
-        again = known is not None and known.version == version and known.redoable
-        self._kept[key] = version
-        self._receipts[key] = ReceiptFacts(
-            version=version,
-            done=receipt.outcome == "done",
-            input_name=receipt.input.name,
-            input_version=Version(receipt.input.size, receipt.input.tag),
-            recipe_hash=receipt.recipe.hash,
-            results=tuple((folder + r.name, Version(r.size, r.tag)) for r in receipt.results),
-            redoable=ours or again or self._scans == 0,
-            frames=receipt.work.frames,
-            footage_seconds=receipt.work.footage_seconds,
-            failure=receipt.failure,
-        )
+    def receipt_read(self, key: str, told: Told) -> None:
+        """What the receipt at `key` says, as a scan has read it."""
+        self._kept.read(key, told, redoable=self._scans == 0)
 
     def settle_up(self, held: Mapping[str, Held], now: float) -> Counter[State]:
         """Judge every video after a listing; how many stand where.
@@ -250,8 +203,7 @@ class Catalog:
     def change_rules(self, rules: Rules) -> None:
         """Decide by other rules from now on; another recipe outdates all receipts of now."""
         if rules.recipe_hash != self.rules.recipe_hash:
-            for key, receipt in self._receipts.items():
-                self._receipts[key] = replace(receipt, redoable=True)
+            self._kept.outdate()
         self.rules = rules
 
     # What comes in between scans
@@ -341,11 +293,7 @@ class Catalog:
             receipt: its content; its results are there.
             now: the time.
         """
-        self._note_receipt(key, version, receipt, ours=True)
-        if isinstance(receipt, Receipt):
-            folder, _ = names.split(key)
-            self._kept.update((folder + r.name, Version(r.size, r.tag)) for r in receipt.results)
-            self._own |= dict.fromkeys((key, *(folder + r.name for r in receipt.results)), now)
+        self._kept.published(key, version, receipt, now)
 
     # What goes out
 
@@ -463,14 +411,14 @@ class Catalog:
         Of several videos that differ in their suffix only, the one that the receipt is about; where
         there is none, the one that was seen first, then the first by name.
         """
-        if self._foreign and (foreign := names.receipt_key(key)) in self._foreign:
+        if self._kept.foreign and (foreign := names.receipt_key(key)) in self._kept.foreign:
             return foreign
         if not self._rivals:
             return key
         rivals = [r for r in self._rivals.get(names.stem(key), ()) if r in self._videos]
         if len(rivals) < 2:
             return key
-        receipt = self._receipts.get(names.receipt_key(key))
+        receipt = self._kept.receipt(names.receipt_key(key))
         folder, _ = names.split(key)
         if receipt is not None and folder + receipt.input_name in rivals:
             return folder + receipt.input_name
@@ -478,7 +426,7 @@ class Catalog:
 
     def facts(self, key: str) -> ReceiptFacts | None:
         """What the receipt says that stands where this input's goes."""
-        return self._receipts.get(self.receipt_key(key))
+        return self._kept.receipt(self.receipt_key(key))
 
     def verdict(self, key: str, now: float) -> Verdict:
         """Where one known video stands."""
@@ -488,7 +436,7 @@ class Catalog:
         if names.too_long(key):  # nothing can be written beside it, not even this
             return Verdict(State.FAILED)
         owner = self.owner(key) == key
-        receipt = self._receipts.get(names.receipt_key(key) if owner else names.refusal_key(key))
+        receipt = self._kept.receipt(names.receipt_key(key) if owner else names.refusal_key(key))
         if receipt is not None and receipt.input_name != names.split(key)[1]:
             receipt = None  # about an earlier file of the same stem, which is gone
         view = View(
@@ -498,18 +446,10 @@ class Catalog:
             closed_at=video.closed_at,
             held=self._held.get(key),
             receipt=receipt,
-            results_whole=receipt is not None
-            and all(self._is(key, version) for key, version in receipt.results),
+            results_whole=receipt is not None and self._kept.are_whole(receipt, self.rules),
             owner=owner,
         )
         return decide(view, self.rules, now)
-
-    def _is(self, key: str, version: Version) -> bool:
-        """Whether a result is there as its receipt has it."""
-        there = self._kept.get(key)
-        if there is None or there.size != version.size:
-            return False
-        return not self.rules.tags or there.tag == version.tag
 
 
 def _rivals(videos: Collection[str]) -> dict[str, list[str]]:

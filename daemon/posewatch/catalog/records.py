@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from posewatch.catalog.packed import Packed
 from posewatch.catalog.verdict import ReceiptFacts, State
-from posewatch.formats.receipt import FailureRecord
+from posewatch.formats import names
+from posewatch.formats.receipt import FailureRecord, Foreign, Receipt
 from posewatch.storage.contract import Version
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ STATES = tuple(State)
 
 Tag: TypeAlias = str | bytes
 """The tag of a version; the 32 digits of an MD5, which the ETag of most objects is, as bytes."""
+
+Told: TypeAlias = ReceiptFacts | Foreign | None
+"""What stands under the name of a receipt; None for a damaged one."""
 
 
 @dataclass(slots=True)
@@ -53,6 +57,31 @@ class Video:
         return self.first_seen if self.reopened is None else self.reopened
 
 
+def told_by(key: str, version: Version, receipt: Receipt | Foreign | None) -> Told:
+    """What is remembered of a receipt.
+
+    Args:
+        key: where it is.
+        version: of it.
+        receipt: its content, see `formats.receipt.decode`.
+    """
+    if not isinstance(receipt, Receipt):
+        return receipt
+    folder, _ = names.split(key)
+    return ReceiptFacts(
+        version=version,
+        done=receipt.outcome == "done",
+        input_name=receipt.input.name,
+        input_version=Version(receipt.input.size, receipt.input.tag),
+        recipe_hash=receipt.recipe.hash,
+        results=tuple((folder + r.name, Version(r.size, r.tag)) for r in receipt.results),
+        redoable=False,
+        frames=receipt.work.frames,
+        footage_seconds=receipt.work.footage_seconds,
+        failure=receipt.failure,
+    )
+
+
 def videos() -> Packed[Video]:
     """Inputs by their keys."""
     return Packed(_pack_video, _video)
@@ -66,6 +95,11 @@ def versions(items: Iterable[tuple[str, Version]] = ()) -> Packed[Version]:
 def receipts() -> Packed[ReceiptFacts]:
     """What receipts say, by their keys."""
     return Packed(_pack_receipt, _receipt)
+
+
+def tellings() -> Packed[Told]:
+    """What stands under the names of receipts."""
+    return Packed(_pack_told, _told)
 
 
 def _pack_version(version: Version) -> tuple[int, Tag]:
@@ -170,3 +204,15 @@ def _receipt(  # noqa: PLR0917 -- the fields of a record
         footage_seconds=footage_seconds,
         failure=None if failure is None else FailureRecord.model_validate_json(failure),
     )
+
+
+def _pack_told(told: Told) -> tuple[object, ...]:
+    if isinstance(told, ReceiptFacts):
+        return _pack_receipt(told)
+    return () if told is None else (told.name,)
+
+
+def _told(*fields: Any) -> Told:  # noqa: ANN401 -- what `_pack_told` makes
+    if len(fields) > 1:
+        return _receipt(*fields)
+    return Foreign[fields[0]] if fields else None

@@ -23,13 +23,13 @@ from posewatch.base.metrics import HintSource, Outcome, Success, VideoState
 from posewatch.catalog import OPEN, Catalog, Held, Rules, Share, State, version_of
 from posewatch.claims.survey import survey
 from posewatch.formats import names
-from posewatch.formats.receipt import Receipt
 from posewatch.service.idler import Acted
 from posewatch.service.inbox import Ask, Hint, Trouble
-from posewatch.service.inspect import newest_holders, standing, unlisted_keys
-from posewatch.service.latest import newer
+from posewatch.service.inspect import newest_holders, standing
+from posewatch.service.left_out import LeftOut
 from posewatch.service.overview import Overview, Pace
 from posewatch.service.pages import Check, Readiness
+from posewatch.service.schedule import Schedule
 from posewatch.service.sweep import Sweeper
 from posewatch.service.trouble import Troubles
 from posewatch.service.window import View
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 
     from posewatch.base.clock import Clock
     from posewatch.base.metrics import Metrics
-    from posewatch.catalog import Job
+    from posewatch.catalog import Job, Newest
     from posewatch.claims.observer import Observer
     from posewatch.claims.record import LockRecord
     from posewatch.config import Settings
     from posewatch.service.idler import Idler
     from posewatch.service.inbox import Inbox, Message
-    from posewatch.service.latest import Latest, Newest
+    from posewatch.service.latest import Latest
     from posewatch.service.notify import Notifier
     from posewatch.service.progress import Progress
     from posewatch.service.window import Window
@@ -65,15 +65,6 @@ ABANDON = 10.0
 
 TURN = 1.0
 """Seconds between two turns at most, so that health, status and progress stay fresh."""
-
-DRAIN_INTERVAL = 1.0
-"""Seconds between scans of `--until-idle` at most: somebody is waiting."""
-
-OVERDUE, OVERDUE_TIMES = 300.0, 5.0
-"""A scan is overdue after so many seconds, and so many times what the last one took."""
-
-CONFIRM = 0.9
-"""Share of the interval after which the next scan comes when there are files to be seen again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,18 +138,16 @@ class Daemon:
         self._troubles = Troubles(parts.clock, parts.metrics)
         self._sweeper = Sweeper(parts.storage)
         self._pace = Pace()
-        self._next_scan = parts.clock.monotonic()
-        self._scanning = False
-        self._fresh = False
-        self._quiet = 0
-        self._scanned = False
-        self._scan_asked = self._scan_took = self._looked = 0.0
+        self._schedule = Schedule(
+            settings.watch,
+            parts.clock.monotonic(),
+            until_idle=until_idle,
+            scans_cost=parts.scans_cost,
+        )
         self._stop_at: float | None = None
-        self._skipped: set[str] = set()
-        self._unlisted_keys: list[str] = []
+        self._left_out = LeftOut(parts.metrics)
         self._newest: Newest | None = None
         self._holders: dict[str, LockRecord | None] = {}
-        self._misnamed: set[str] = set()
         self._reported = -TURN
         self._overview = Overview()
 
@@ -183,21 +172,13 @@ class Daemon:
         return Readiness(
             (
                 self._troubles.check_folder(),
-                self._check_scan(),
+                self._schedule.check(self._parts.clock.monotonic()),
                 Check(
                     "running", self._stop_at is None, "" if self._stop_at is None else "stopping"
                 ),
                 self._troubles.check_machine(),
             )
         )
-
-    def _check_scan(self) -> Check:
-        """A mount that hangs blocks the scanner, not the loop, and gives no error."""
-        if not self._scanned:
-            return Check("scan", ok=False, detail="the first one is not done yet")
-        lasts = self._parts.clock.monotonic() - self._scan_asked if self._scanning else 0.0
-        overdue = lasts > max(OVERDUE, OVERDUE_TIMES * self._scan_took)
-        return Check("scan", not overdue, f"one lasts for {lasts:.0f} s" if overdue else "")
 
     # The loop
 
@@ -223,8 +204,7 @@ class Daemon:
             self._take(message, clock.monotonic())
         now = clock.monotonic()
         if self._stop_at is None:
-            if now >= self._next_scan and not self._scanning:
-                self._scanning, self._fresh, self._scan_asked = True, True, now
+            if self._schedule.ask(now):
                 self._parts.request_scan()
             self._hand_out(now)
         elif now >= self._stop_at:
@@ -240,8 +220,7 @@ class Daemon:
             if late and len(self._parts.workshop):
                 log.error("jobs hang; their claims are left to go stale")
             return late or not len(self._parts.workshop)
-        at_work = self._scanning or len(self._parts.workshop) > 0
-        if not self._until_idle or not self._scanned or not self._fresh or at_work:
+        if not self._until_idle or not self._schedule.complete or len(self._parts.workshop):
             return False
         return not self._to_do()
 
@@ -249,7 +228,7 @@ class Daemon:
         now = self._parts.clock.monotonic()
         until = now + TURN
         if self._stop_at is None:
-            moments = [self._catalog.next_ready(now), None if self._scanning else self._next_scan]
+            moments = [self._catalog.next_ready(now), self._schedule.next]
             until = min([until, *(moment for moment in moments if moment is not None)])
         else:
             until = min(until, max(self._stop_at, now + 0.1))
@@ -272,8 +251,7 @@ class Daemon:
             case Trouble(key, StorageError() as error):
                 self._troubles.note(error, key)
             case StorageError():
-                self._scanning = self._fresh = False
-                self._next_scan = now + self._interval()
+                self._schedule.failed(now)
                 self._parts.metrics.scans[Success.FAILED].inc()
                 self._parts.metrics.folder_available.set(0)
                 self._troubles.note(message)
@@ -286,7 +264,7 @@ class Daemon:
         if not names.is_input(key, self._catalog.rules.suffixes):
             return
         self._parts.metrics.hints[source].inc()
-        self._stir(now)
+        self._schedule.stir(now)
         try:
             entry = self._parts.storage.stat(key)
         except StorageError as error:
@@ -297,16 +275,7 @@ class Daemon:
         else:
             self._catalog.closed(key, entry, now)
 
-    def _stir(self, now: float) -> None:
-        """Something has happened: what was scanned is not all there is, and more may follow."""
-        self._fresh = False
-        if self._quiet:
-            self._quiet = 0
-            self._next_scan = min(self._next_scan, now + self._interval())
-
     def _take_scan(self, scan: Scan, now: float) -> None:
-        self._scanning, self._scanned = False, True
-        self._scan_took, self._looked = scan.ended - scan.began, scan.began
         metrics = self._parts.metrics
         metrics.scans[Success.OK].inc()
         metrics.hints[HintSource.SCAN].inc()
@@ -314,10 +283,9 @@ class Daemon:
         metrics.scan_files.set(scan.files)
         unlisted = [skipped.key for skipped in scan.skipped if skipped.error is not None]
         self._catalog.scanned(scan.listing, now, began=scan.began, unlisted=unlisted)
-        for key, version, receipt in scan.receipts:
-            self._catalog.receipt_read(key, version, receipt)
-            if isinstance(receipt, Receipt):
-                self._newest = newer(self._newest, key, receipt)
+        for key, told in scan.receipts.items():
+            self._catalog.receipt_read(key, told)
+        self._newest = scan.newest
         ttl = self._settings.claims.ttl
         locks = survey(
             self._parts.observer, scan.locks, began=scan.listed, ended=scan.ended, ttl=ttl
@@ -326,48 +294,22 @@ class Daemon:
         held = {key: Held.ELSEWHERE for key, seen in locks.items() if not seen[-1].stale}
         held.update(dict.fromkeys(self._parts.workshop.keys(), Held.HERE))
         counts = self._catalog.settle_up(held, now)
-        # A file that was seen once is claimed when it is seen again: within two intervals, whenever
-        # it came. A scan that takes long is followed by a rest as long.
-        self._quiet = 0 if self._catalog.open or not self._fresh else self._quiet + 1
-        interval = self._interval() * (CONFIRM if counts[State.SETTLING] else 1.0)
-        self._next_scan = max(scan.began + interval, now + scan.ended - scan.began)
+        to_confirm = counts[State.SETTLING] > 0
+        self._schedule.ended(scan, now, to_do=self._catalog.open > 0, to_confirm=to_confirm)
         for state in State:
             metrics.videos[VideoState(state)].set(counts[state])
         oldest = self._catalog.oldest_waiting
         metrics.oldest_waiting.set(0.0 if oldest is None else now - oldest)
         self._troubles.listed(self._catalog.open_keys())
-        self._tell_skipped(scan)
-        self._tell_misnamed(scan)
+        self._left_out.tell(scan)
         if not scan.unlisted:
             self._sweeper.sweep(scan, locks, self._catalog, self._parts.workshop.keys(), ttl)
-
-    def _tell_skipped(self, scan: Scan) -> None:
-        """Say what a scan has left out, once until it is there again."""
-        for skipped in scan.skipped:
-            if skipped.key in self._skipped:
-                continue
-            told = fields(file=skipped.key)
-            if skipped.error is None:
-                log.warning("ignored, because it leaves the folder", extra=told)
-            else:
-                log.warning("it cannot be looked at", exc_info=skipped.error, extra=told)
-        self._skipped = {skipped.key for skipped in scan.skipped}
-        self._unlisted_keys = unlisted_keys(scan)
-
-    def _tell_misnamed(self, scan: Scan) -> None:
-        """Say what is wrong with the videos beside which it cannot be written."""
-        misnamed = {key for key in scan.listing.videos if names.too_long(key)}
-        for key in sorted(misnamed - self._misnamed):
-            error = names.too_long_error(key)
-            self._parts.metrics.video_faults[error.fault].inc()
-            log.warning("failed", exc_info=error, extra=fields(video=key, fault=error.fault.value))
-        self._misnamed = misnamed
 
     def _take_ending(self, ending: Ending, now: float) -> None:
         key = ending.job.key
         self._parts.workshop.ended(key)
         self._holders.pop(key, None)
-        self._stir(now)
+        self._schedule.stir(now)
         if ending.standing is not None:
             standing = ending.standing
             self._catalog.published(standing.key, standing.version, standing.receipt, now)
@@ -384,7 +326,7 @@ class Daemon:
             self._pace.finished(ending.frames)
             self._troubles.passed(key, made=ending.outcome is Outcome.DONE)
         if self._until_idle and not self._to_do():
-            self._next_scan = now
+            self._schedule.at(now)
 
     def _take_asked(self, asked: Ask, now: float) -> None:
         match asked:
@@ -416,17 +358,18 @@ class Daemon:
             log.exception("the settings stay as they were")
         else:
             self._catalog.change_rules(_rules(self._settings, self._runner, self._parts))
-            self._next_scan = min(self._next_scan, self._parts.clock.monotonic() + self._interval())
+            self._schedule.watch = self._settings.watch
+            self._schedule.within_interval(self._parts.clock.monotonic())
             log.info("the settings were read again")
         self._parts.notifier.ready()
 
     def _take_look(self) -> None:
         """Somebody wants to see what stands in the folder."""
         clock, view = self._parts.clock, None
-        if self._scanned:
+        if self._schedule.scanned:
             began = clock.monotonic()
             holders = self._holders | self._parts.heart.held()
-            status = standing(self._catalog, holders, self._unlisted_keys, clock)
+            status = standing(self._catalog, holders, self._left_out.unlisted, clock)
             view = View(status, began, clock.monotonic() - began)
         self._parts.window.show(view)
 
@@ -448,8 +391,8 @@ class Daemon:
         """Where that was asked for, stop a machine that has nothing to do."""
         if self._until_idle:
             return
-        if self._parts.idler.turn(self._settings.idle, self._busy(), self._looked):
-            self._next_scan = now
+        if self._parts.idler.turn(self._settings.idle, self._busy(), self._schedule.looked):
+            self._schedule.at(now)
 
     def _busy(self) -> str:
         """What this machine could do, or why that is not known; empty where there is nothing.
@@ -461,7 +404,7 @@ class Daemon:
             return unready
         if self._troubles.error is not None:
             return "something is in trouble"
-        if self._unlisted_keys:
+        if self._left_out.unlisted:
             return "parts of the folder could not be looked at"
         if len(self._parts.workshop):
             return "videos are worked on"
@@ -488,15 +431,6 @@ class Daemon:
             return True
         return False
 
-    def _interval(self) -> float:
-        watch = self._settings.watch
-        if self._until_idle:
-            return min(watch.scan_interval, DRAIN_INTERVAL)
-        if self._parts.scans_cost and self._quiet:
-            slower = watch.scan_interval * 2.0 ** min(self._quiet, 20)
-            return max(watch.scan_interval, min(slower, watch.idle_interval))
-        return watch.scan_interval
-
     def _report(self, now: float) -> None:
         self._reported = now
         self._overview = self._count(now)
@@ -517,7 +451,7 @@ class Daemon:
             frames=self._pace.frames(running),
             frames_per_second=self._pace.frames_per_second(running, now),
             seconds_left=self._pace.seconds_left(unfinished, running, now),
-            unlisted=len(self._unlisted_keys),
+            unlisted=len(self._left_out.unlisted),
             refused=self._refused(),
             interrupted=self._stop_at is not None,
         )

@@ -117,8 +117,8 @@ def folder_status(
     catalog = Catalog(rules)
     now = clock.monotonic()
     catalog.scanned(scan.listing, now)
-    for key, version, content in scan.receipts:
-        catalog.receipt_read(key, version, content)
+    for key, told in scan.receipts.items():
+        catalog.receipt_read(key, told)
     catalog.settle_up(dict.fromkeys(holders, Held.ELSEWHERE), now)
     return standing(catalog, holders, unlisted_keys(scan), clock)
 

@@ -11,6 +11,7 @@ import numpy as np
 from posewatch.base.digest import sha256_of
 from posewatch.base.errors import PosewatchError
 from posewatch.formats.pose_npz import PoseWriter, open_pose
+from posewatch.formats.whole import whole_file
 from posewatch.vision.topdown import Census, Clip, Order, Rule
 
 if TYPE_CHECKING:
@@ -90,30 +91,20 @@ def derive(
     Raises:
         PosewatchError: as `choose`; or `output` is there already.
     """
-    if output.exists():
-        raise PosewatchError(f"{output} is there already", hint="Choose another name")
-    with open_pose(source) as pose:
-        count = pose.head.points[0] if people is None else people
-    digest = sha256_of(source)
+    with whole_file(output, replace=False) as part:
+        with open_pose(source) as pose:
+            count = pose.head.points[0] if people is None else people
+        digest = sha256_of(source)
 
-    def provenance(text: str) -> str:
-        told: object = {}
-        with suppress(ValueError, RecursionError):
-            told = json.loads(text)
-        derived = {"from": digest, "people": count, "signer": rule.value}
-        before = told if isinstance(told, dict) else {}
-        return json.dumps({**before, "derived": derived}, sort_keys=True)
+        def provenance(text: str) -> str:
+            told: object = {}
+            with suppress(ValueError, RecursionError):
+                told = json.loads(text)
+            derived = {"from": digest, "people": count, "signer": rule.value}
+            before = told if isinstance(told, dict) else {}
+            return json.dumps({**before, "derived": derived}, sort_keys=True)
 
-    part = output.with_name(f".{output.name}.part")
-    try:
         choose(source, part, rule, count, alive=alive, provenance=provenance)
-        try:
-            output.touch(exist_ok=False)  # a rename alone would replace what came in the meantime
-        except FileExistsError as error:
-            raise PosewatchError(f"{output} is there already") from error
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _census(pose: OpenPose, alive: Callable[[], None]) -> Census:

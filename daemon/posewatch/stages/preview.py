@@ -14,6 +14,7 @@ import numpy as np
 
 from posewatch.base.errors import PosewatchError, SettingsError
 from posewatch.formats.pose_npz import open_pose
+from posewatch.formats.whole import whole_file
 from posewatch.stages.recipe import Glimpse
 from posewatch.vision import draw
 from posewatch.vision.encode import VideoWriter
@@ -214,17 +215,16 @@ def render(
         raise SettingsError(
             f"{output} is the video itself, which would be lost", hint="Choose another name"
         )
-    part = output.with_name(f".{output.name}.part")
-    try:
-        with open_pose(result) as pose, decoder.open(video) as opened:
-            if suffix == ".mp4":
-                _render_video(pose, opened, part, progress)
-            else:
-                found, _ = _found(pose)
-                _render_sheet(pose, opened, part, choose(found, _TILES), progress)
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
+    with (
+        whole_file(output, replace=True) as part,
+        open_pose(result) as pose,
+        decoder.open(video) as opened,
+    ):
+        if suffix == ".mp4":
+            _render_video(pose, opened, part, progress)
+        else:
+            found, _ = _found(pose)
+            _render_sheet(pose, opened, part, choose(found, _TILES), progress)
 
 
 def choose(found: NDArray[np.bool_], count: int) -> list[int]:

@@ -57,7 +57,7 @@ class Entry:
 
     Attributes:
         key: where it is.
-        version: None where the listing did not look (see `Storage.scan`).
+        version: None where a listing did not look (see `Storage.scan`).
         regular: False for a directory, FIFO, socket or device that has the name of a file.
     """
 
@@ -193,7 +193,8 @@ class Storage(Protocol):
 
         Args:
             wants_version: whether the version of this key is wanted. It costs a system call for
-                each key on a POSIX folder, so it is asked for by name.
+                each key on a POSIX folder, so it is asked for by name; a bucket is not asked, since
+                its listing has all versions.
             on_skipped: told of each directory that could not be listed, or not to its end, and of
                 each link that leaves the root. What is missing from the listing below such a
                 directory must not be taken for deleted.

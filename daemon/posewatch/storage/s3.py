@@ -82,11 +82,11 @@ class S3Storage:
 
     def scan(
         self,
-        wants_version: Callable[[str], bool],
+        wants_version: Callable[[str], bool],  # noqa: ARG002 -- each comes with its key
         on_skipped: Callable[[Skipped], None] | None = None,
     ) -> Iterator[Entry]:
-        """See `Storage`. Costs one request for each 1,000 objects."""
-        scan = S3Scan(self._objects, self._prefix, wants_version, on_skipped)
+        """See `Storage`. Costs one request for each 1,000 objects, whose versions come with it."""
+        scan = S3Scan(self._objects, self._prefix, on_skipped)
         yield from scan.entries()
         self._hidden_folders = scan.hidden_folders
 

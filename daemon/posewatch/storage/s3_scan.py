@@ -26,7 +26,6 @@ class S3Scan:
     Args:
         objects: the bucket.
         prefix: of the keys that belong to the folder.
-        wants_version: see `Storage.scan`.
         on_skipped: see `Storage.scan`.
     """
 
@@ -34,18 +33,16 @@ class S3Scan:
         self,
         objects: SureObjects,
         prefix: str,
-        wants_version: Callable[[str], bool],
         on_skipped: Callable[[Skipped], None] | None,
     ) -> None:
         self._objects = objects
         self._prefix = prefix
-        self._wants_version = wants_version
         self._on_skipped = on_skipped
         self.hidden_folders: set[str] = set()
 
     def entries(self) -> Iterator[Entry]:
         """All of them."""
-        begin, wants_version, odd = len(self._prefix), self._wants_version, ODD.search
+        begin, odd = len(self._prefix), ODD.search
         following: str | None = None
         while True:
             page = self._objects.list(self._prefix, following)
@@ -54,9 +51,7 @@ class S3Scan:
                 if odd(key):
                     yield from self._odd(key, listed)
                 else:
-                    # A version costs nothing here but memory, where the caller keeps it.
-                    version = Version(listed.size, listed.etag) if wants_version(key) else None
-                    yield Entry(key, version)
+                    yield Entry(key, Version(listed.size, listed.etag))
             following = page.following
             if following is None:
                 return
@@ -78,5 +73,4 @@ class S3Scan:
                     self.hidden_folders.add(folder)
                     yield Entry(folder, Version(0, listed.etag), regular=False)
                 return
-        version = Version(listed.size, listed.etag) if self._wants_version(key) else None
-        yield Entry(key, version)
+        yield Entry(key, Version(listed.size, listed.etag))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from posewatch import catalog
 from posewatch.base.errors import DeniedError, MissingError, StorageError
@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from posewatch.base.clock import Clock
-    from posewatch.formats.receipt import Foreign, Receipt
+    from posewatch.catalog.packed import Packed
     from posewatch.storage.contract import Entry, Storage, Version
+
+AHEAD: Final = 1000
+"""Small files that are asked for before the first of them is taken in: what waits takes memory, a
+kilobyte each even before it is read."""
 
 
 @dataclass(slots=True)
@@ -34,8 +38,10 @@ class Scan:
 
     Attributes:
         listing: the folder's files.
-        receipts: key, version and content (see `formats.receipt.decode`) of the receipts that are
-            new or changed since the last scan.
+        receipts: what the receipts say that are new or changed since the last scan. Of many that
+            are read for the first time, the whole content would take ten times the memory of all
+            the rest.
+        newest: the newest result that this and earlier scans have read of.
         locks: the content of each lock file.
         skipped: what the listing left out, and the receipts and locks that may not be read.
         files: how many files were seen, of any kind.
@@ -45,7 +51,8 @@ class Scan:
     """
 
     listing: catalog.Listing
-    receipts: list[tuple[str, Version, Receipt | Foreign | None]] = field(default_factory=list)
+    receipts: Packed[catalog.Told] = field(default_factory=catalog.tellings)
+    newest: catalog.Newest | None = None
     locks: dict[str, bytes] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
     files: int = 0
@@ -81,6 +88,7 @@ class FolderReader:
         self._clock = clock
         self._alive = alive
         self._read: Mapping[str, Version] = {}
+        self._newest: catalog.Newest | None = None
 
     def scan(self) -> Scan:
         """One whole scan.
@@ -106,7 +114,8 @@ class FolderReader:
         scan.listed = self._clock.monotonic()
         scan.locks.update(self._contents(scan.listing.locks, scan))
         scan.ended = self._clock.monotonic()
-        self._read = read  # only now: of a scan that fails, nobody hears what it has read
+        # Only now: of a scan that fails, nobody hears what it has read.
+        self._read, self._newest = read, scan.newest
         return scan
 
     def _wants_version(self, key: str) -> bool:
@@ -121,9 +130,12 @@ class FolderReader:
                     read[key] = version
                 else:
                     new.append(key)
+        scan.newest = self._newest
         for key, content in self._contents(new, scan):
-            version = scan.listing.kept[key]
-            scan.receipts.append((key, version, receipt.decode(content)))
+            version, found = scan.listing.kept[key], receipt.decode(content)
+            scan.receipts[key] = catalog.told_by(key, version, found)
+            if isinstance(found, receipt.Receipt):
+                scan.newest = catalog.newer(scan.newest, key, found)
             read[key] = version
         return read
 
@@ -135,7 +147,9 @@ class FolderReader:
             return
         pool = ThreadPoolExecutor(self._storage.readers, thread_name_prefix="reader")
         try:
-            yield from self._there(keys, pool.map(lambda key: self._content(key, scan), keys))
+            for begin in range(0, len(keys), AHEAD):
+                some = keys[begin : begin + AHEAD]
+                yield from self._there(some, pool.map(lambda key: self._content(key, scan), some))
         finally:
             pool.shutdown(cancel_futures=True)
 
