@@ -13,7 +13,7 @@ SET_UP = @$(PYTHON) packaging/bootstrap.py $(EXTRA:%=--extra %)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run test setup-dev check unit wheel test-long test-floors test-prometheus test-system \
-	dashboards dashboard-pictures bench deb format clean
+	test-blank-gpu dashboards dashboard-pictures bench deb format clean
 
 help:
 	@echo 'make run                     watch ./inbox: copy a video in, its poses appear beside it'
@@ -25,6 +25,7 @@ help:
 	@echo 'make test-floors             the tests with the oldest libraries that setup.cfg allows'
 	@echo 'make test-prometheus         alerts and dashboards on a real Prometheus (Debian package prometheus)'
 	@echo 'make test-system             the package on a real systemd, in a container (root, Debian)'
+	@echo 'make test-blank-gpu          the real onnxruntime-gpu on a GPU that computes nothing (C compiler)'
 	@echo 'make dashboards              write the dashboards for Grafana anew'
 	@echo 'make deb [EXTRA=gpu]         the Debian package for this release, in dist'
 	@echo 'make bench BENCH=holistic    one benchmark of tests/bench'
@@ -73,6 +74,10 @@ dashboard-pictures:
 	$(SET_UP) --extra dev --extra pictures
 	POSEWATCH_REQUIRE_TOOLS=1 POSEWATCH_PICTURES=docs/images \
 	  $(VENV)/python -m pytest -m '' tests/monitoring/test_panels.py
+
+test-blank-gpu: setup-dev
+	$(VENV)/python -m pip install --quiet --no-deps --target build/onnxruntime-gpu 'onnxruntime-gpu>=1.31.1'
+	POSEWATCH_REQUIRE_TOOLS=1 $(VENV)/python -m pytest -m '' tests/blank_gpu $(ARGS)
 
 test-system:
 	$(PYTHON) tests/systemd/live.py $(ARGS)

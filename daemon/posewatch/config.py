@@ -169,6 +169,9 @@ class WorkSettings(_Section):
     """Whether it is an error if `auto` finds no GPU that can be used."""
     gpus: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
     """Numbers of the GPUs to use, as CUDA counts them. Default: all that there are."""
+    tf32: bool = True
+    """Whether GPUs from Ampere on may multiply in TF32: many times faster, with factors rounded to
+    10 bits, as in onnxruntime's default. Without it, they come as near to a CPU as float32 can."""
     grace: Annotated[float, Field(ge=0, le=86_400)] = 20.0
     """Seconds that running videos may take to finish after SIGTERM, before they are given back."""
     batch: Annotated[int, Field(ge=1, le=256)] = 16
@@ -235,14 +238,17 @@ class RecipeSettings(_Section):
 
 
 class DecodeSettings(_Section):
-    """Limits on what a video may ask of this machine."""
+    """How videos are decoded, and limits on what one may ask of this machine."""
 
+    device: Literal["cpu", "nvdec"] = "cpu"
+    """What decodes videos. `nvdec`, the video decoder of NVIDIA's GPUs, is an error where it cannot
+    be used; the CPU decodes what it does not take. Never tried on a GPU yet."""
     max_pixels: Annotated[int, Field(ge=1, le=MOST)] = 8192 * 8192
     """Pixels in one frame; a larger one is a failure."""
     stall_seconds: Annotated[float, Field(gt=0, le=86_400)] = 120.0
     """Seconds without a frame after which the decoder is stopped."""
     memory_bytes: Annotated[int, Field(ge=256 << 20, le=MOST)] = 4 * GIB
-    """Address space that a decoder process may take."""
+    """Address space that a decoder process may take; with `nvdec`, memory of its own."""
 
 
 class CacheSettings(_Section):

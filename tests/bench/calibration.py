@@ -1,10 +1,13 @@
 r"""How far networks of reduced precision are from those of full precision, for their card.
 
     make bench BENCH=calibration \
-        ARGS="--card int8.json --from FOLDER --against dwpose --videos a.mp4"
+        ARGS="--card int8.json --from FOLDER --against dwpose --device cuda --videos a.mp4"
 
 Both are run on every frame, with the detector in each; what counts are the keypoints of the person
 who is followed, in pixels of the picture. `--write` puts the outcome into the card.
+
+Those of full precision compute in full float32, also on a GPU. So the card of the same networks
+tells how far off TF32 is.
 """
 
 from __future__ import annotations
@@ -21,9 +24,11 @@ import numpy as np
 
 from posewatch.models.cache import ModelCache
 from posewatch.models.cards import Calibration, TopDownCard, card
-from posewatch.models.fold import fold
+from posewatch.models.fold import fold, reduced
 from posewatch.service.recipes import top_down
 from posewatch.vision.engine import OnnxEngine
+from posewatch.vision.gpus import find_gpus
+from posewatch.vision.providers import Device
 from posewatch.vision.topdown import Rule
 
 if TYPE_CHECKING:
@@ -36,12 +41,15 @@ if TYPE_CHECKING:
     Keypoints = NDArray[np.float64]
 
 
-def compare(pairs: Iterable[tuple[Keypoints, Keypoints]], against: tuple[str, str]) -> Calibration:
+def compare(
+    pairs: Iterable[tuple[Keypoints, Keypoints]], against: tuple[str, str], provider: str
+) -> Calibration:
     """Make the report.
 
     Args:
         pairs: (n, keypoints, 2) of some frames, in pixels, by both; NaN where one was not found.
         against: sha256 of the networks of full precision.
+        provider: that ran both.
     """
     apart, frames, lost, all_found = [], 0, 0, 0
     for first, second in pairs:
@@ -62,12 +70,14 @@ def compare(pairs: Iterable[tuple[Keypoints, Keypoints]], against: tuple[str, st
         most=most,
         largest=largest,
         lost=round(lost / all_found, 4),
+        provider=provider,
     )
 
 
-def pipeline(told: TopDownCard, files: dict[str, Path]) -> TopDown:
-    """The networks of a card, ready to run."""
-    return top_down(told, OnnxEngine(files), Rule.LARGEST, 1)
+def engine(files: dict[str, Path], device: Device, *, tf32: bool) -> OnnxEngine:
+    """Networks, ready to run."""
+    gpu = None if device is Device.CPU else find_gpus()[0]
+    return OnnxEngine(files, device=device, gpu=gpu, tf32=tf32)
 
 
 def looked_at(
@@ -94,26 +104,32 @@ def main() -> None:
     parser.add_argument("--card", type=Path, required=True, help="of reduced precision")
     parser.add_argument("--from", dest="folder", type=Path, required=True, help="its files")
     parser.add_argument("--against", default="dwpose", help="a model that was pulled")
+    parser.add_argument("--device", type=Device, choices=[Device.CPU, Device.CUDA], default="cpu")
     parser.add_argument("--videos", type=Path, nargs="+", required=True)
     parser.add_argument("--write", action="store_true", help="put it into the card")
     options = parser.parse_args()
-    reduced, full = card(str(options.card)), ModelCache().require(options.against)
-    if not isinstance(reduced, TopDownCard) or not isinstance(full.card, TopDownCard):
+    own, full = card(str(options.card)), ModelCache().require(options.against)
+    if not isinstance(own, TopDownCard) or not isinstance(full.card, TopDownCard):
         raise SystemExit("both have to be cards of a detector and a pose network")
     with tempfile.TemporaryDirectory() as temporary:
         files = {}
-        for network in reduced.networks:
+        for network in own.networks:
             made = files[network.name] = Path(temporary, f"{network.name}.onnx")
-            published = options.folder / network.member
-            made.write_bytes(fold(published.read_bytes(), network, loosen=False))
+            published = (options.folder / network.member).read_bytes()
+            if reduced(published) == "fp16" and options.device is Device.CPU:
+                sys.stderr.write("A CPU computes fp16 in float32: this tells of the weights only\n")
+            made.write_bytes(fold(published, network, loosen=False))
+        quick = engine(files, options.device, tf32=True)
+        exact = {name: full.network(name) for name in full.digests}
         both = (
-            pipeline(reduced, files),
-            pipeline(full.card, {name: full.network(name) for name in full.digests}),
+            top_down(own, quick, Rule.LARGEST, 1),
+            top_down(full.card, engine(exact, options.device, tf32=False), Rule.LARGEST, 1),
         )
         detector, pose = full.card.networks
         report = compare(
             (pair for video in options.videos for pair in looked_at(video, both)),
             (detector.sha256, pose.sha256),
+            quick.provider,
         )
     sys.stdout.write(report.model_dump_json(indent=2) + "\n")
     if options.write:

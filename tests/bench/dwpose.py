@@ -25,6 +25,7 @@ from sides import environment, run_worker
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # what the tests have as well
 import planted
+from posewatch.models.cache import FOLD_VERSION
 from posewatch.models.cards import WHOLE_BODY, Component
 from posewatch.models.fold import fold
 from posewatch.models.verify_fold import verify_fold
@@ -83,7 +84,7 @@ class Side:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=100)
+    parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--dear", type=int, default=4, help="frames, with a detector in each")
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
@@ -117,7 +118,7 @@ def networks(detector: str, pose: str, folder: Path) -> Nets:
     published = planted.build(detector, pose, folder)
     dots = Component(name="dots", count=WHOLE_BODY, names=())
     card = card_of(*published, keypoint_order="network", components=(dots,))
-    folded = folder / f"{detector}-{pose}"
+    folded = folder / f"{detector}-{pose}-{FOLD_VERSION}"
     folded.mkdir(exist_ok=True)
     for network, path in zip(card.networks, published, strict=True):
         made = folded / f"{network.name}.onnx"

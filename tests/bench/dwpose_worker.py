@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 DOTS = 5
 BATCH = 16
+CHUNK = 2
+"""Frames that the daemon works on at once, on a CPU."""
 BLUE_FOR_RED = [2, 1, 0, 4, 3]
 """rtmlib hands pictures in BGR to networks that were trained with RGB (its issue 48). So that its
 tracking is judged, not that, each dot is taken for the one whose colour it then has."""
@@ -82,14 +84,14 @@ class Case:
 
 def ours(case: Case, detect: str) -> Find:
     """Our pipeline, in chunks as the daemon has them on a CPU; ends with the video."""
-    import av
-
     from posewatch.config import PoseModel, RecipeSettings
     from posewatch.models.cards import TopDownCard
     from posewatch.service.recipes import top_down
+    from posewatch.vision.decode import VideoReader
     from posewatch.vision.engine import OnnxEngine
     from posewatch.vision.holistic import stay_on_calling_thread
     from posewatch.vision.topdown import Rule
+    from posewatch.vision.video import DecodeLimits
 
     stay_on_calling_thread()
     card = TopDownCard.model_validate_json((case.folded / "card.json").read_text())
@@ -101,17 +103,21 @@ def ours(case: Case, detect: str) -> Find:
     pipeline = top_down(card, engine, Rule.LARGEST, every)
 
     def find() -> Iterator[np.ndarray[Any, Any]]:
-        with av.open(case.video) as container:
-            stream = container.streams.video[0]
-            size = stream.width, stream.height
+        with open(case.video, "rb") as file:  # noqa: PTH123 -- of which only the number is used
+            reader = VideoReader(file.fileno(), DecodeLimits())
+            size = reader.info.width, reader.info.height
             track = pipeline.start(*size)
-            frames = container.decode(stream)
-            number = 0
-            while images := [frame.to_ndarray(format="rgb24") for frame in islice(frames, 2)]:
-                times = np.arange(number, number + len(images)) / 25
-                number += len(images)
-                found = track.process(np.stack(images), times)
+            images, times = np.empty((CHUNK, *size[::-1], 3), np.uint8), np.empty(CHUNK)
+            while True:
+                count = 0
+                while count < CHUNK and (time := reader.read_into(images[count])) is not None:
+                    times[count] = time
+                    count += 1
+                if not count:
+                    break
+                found = track.process(images[:count], times[:count])
                 yield from found.frames[:, 0, :DOTS] * size
+            reader.close()
 
     return find
 

@@ -1,7 +1,7 @@
 """How far `detect = "auto"` and `"every 10"` are from `"always"`, on videos of one's own.
 
     make bench BENCH=following ARGS="a.mp4 b.mp4"
-    make bench BENCH=following ARGS="a.mp4 --move --blazepose yolox_nano.onnx"
+    make bench BENCH=following ARGS="a.mp4 b.mp4 --made 1 --rtmlib --blazepose yolox_nano.onnx"
 
 With the networks of `recipe = "dwpose"`, or of the card that `--card` names, pulled before. Or, as
 for docs/dwpose.md, with a published YOLOX-nano and the pose network of MediaPipe.
@@ -11,14 +11,18 @@ Distances are those of keypoints that both found, in per cent of the diagonal of
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-import av
-import cv2
+import footage
 import numpy as np
+from apart import Told, compared, together
+from dwpose import rtmlib_python
 from report import Row, report
 from rich.console import Console
 
@@ -29,21 +33,19 @@ from posewatch.models.fold import fold
 from posewatch.service.recipes import top_down
 from posewatch.vision.engine import OnnxEngine
 from posewatch.vision.topdown import DetectorPlan, PosePlan, Rule, TopDown
+from posewatch.vision.topdown.finder import Finder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from footage import Clip
     from numpy.typing import NDArray
 
     from posewatch.vision.engine import Engine, Outputs
-    from posewatch.vision.topdown import TopDownResult
 
-    Frames = list[NDArray[np.uint8]]
     Make = Callable[[int | None], TopDown]
 
-SIZE = (1280, 720)
-MOVED = 180
-"""Frames of a video that the camera moves over, to and fro."""
+CHUNK = 8
 
 
 class Counted:
@@ -88,19 +90,34 @@ def main() -> None:
     parser.add_argument("--card", default="dwpose")
     parser.add_argument("--blazepose", type=Path, metavar="YOLOX_NANO")
     parser.add_argument("--move", action="store_true", help="move a camera over each video as well")
+    parser.add_argument("--made", type=int, metavar="SEED", help="make clips of each, at random")
+    parser.add_argument(
+        "--rtmlib", action="store_true", help="compare with its PoseTracker as well"
+    )
     options = parser.parse_args()
     engine, make = small(options.blazepose) if options.blazepose else pulled(options.card)
-    rows = []
-    for name, frames in clips(options.videos, move=options.move):
-        truth = found(make(1), frames)
-        for label, every in (("auto", None), ("every 10", 10)):
+    sides: dict[str, Callable[[Clip, NDArray[np.float32]], NDArray[np.float32]]] = {
+        "auto": lambda clip, _: found(make(None), clip)[0],
+        "every 10": lambda clip, _: found(make(10), clip)[0],
+    }
+    if options.rtmlib:
+        sides["rtmlib 10"] = partial(rtmlib(), make(1))
+    told: dict[str, list[Told]] = {side: [] for side in sides}
+    console = Console(soft_wrap=True, highlight=False)
+    for name, clip in clips(options.videos, move=options.move, seed=options.made):
+        truth = found(make(1), clip)
+        for side, find in sides.items():
             engine.looks = 0
-            apart = distances(found(make(every), frames), truth, frames)
-            case = f"{name}, {label}"
-            spread = ", ".join(f"{np.percentile(apart, part):.1f}" for part in (50, 95, 99, 100))
-            Console(soft_wrap=True).print(f"{case}: 50, 95, 99, 100 %: {spread} % of the diagonal")
-            looks = engine.looks / len(frames)
-            rows.append(Row(case, "always", "looks/frame", looks, 1.0, runs=1))
+            ours = find(clip, truth[0])
+            told[side].append(compared(ours, truth, clip.size, engine.looks))
+            console.print(f"{name}, {side}: {told[side][-1]}")
+    whole = {side: together(parts) for side, parts in told.items()}
+    for side, total in whole.items():
+        console.print(f"all, {side}: {total}")
+    rows = [
+        Row(side, "always", "looks/frame", total.looks / total.frames, 1.0, runs=1)
+        for side, total in whole.items()
+    ]
     report("following", rows)
 
 
@@ -134,51 +151,87 @@ def small(published: Path) -> tuple[Counted, Make]:
     return engine, lambda every: TopDown(engine, *plans, every=every)
 
 
-def clips(videos: list[Path], *, move: bool) -> Iterator[tuple[str, Frames]]:
-    """Each video, and perhaps what a moving camera would have seen of it."""
-    for video in videos:
-        with av.open(str(video)) as container:
-            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-        yield video.name, frames
-        if not move:
-            continue
-        there = [*range(len(frames)), *range(len(frames) - 2, 0, -1)]
-        longer = [frames[there[number % len(there)]] for number in range(MOVED)]
-        for name, way in (
-            ("pans", lambda n: (250 * np.sin(n / 25), 20 * np.sin(n / 9), 0.9)),
-            ("zooms", lambda n: (0, 0, 0.75 + 0.45 * np.sin(n / 30))),
-            ("shakes", lambda n: (*np.random.default_rng(n).normal(0, 4, 2), 0.9)),
-        ):
-            yield (
-                f"{video.name} {name}",
-                [filmed(frame, *way(n)) for n, frame in enumerate(longer)],
-            )
+def clips(videos: Sequence[Path], *, move: bool, seed: int | None) -> Iterator[tuple[str, Clip]]:
+    """Each video, and perhaps what `footage` makes of it."""
+    for number, video in enumerate(videos):
+        clip = footage.read(video)
+        yield video.name, clip
+        made = iter(footage.moved(clip) if move else ())
+        if seed is not None:
+            other = footage.read(videos[(number + 1) % len(videos)])
+            made = itertools.chain(made, footage.made(clip, other, (seed, number)))
+        for name, kind in made:
+            yield f"{video.name}, {name}", kind
 
 
-def filmed(frame: NDArray[np.uint8], x: float, y: float, zoom: float) -> NDArray[np.uint8]:
-    """A frame on grey, moved from the middle by x and y, and larger by `zoom`."""
-    (height, width), (wide, high) = frame.shape[:2], SIZE
-    left, top = wide / 2 + x - zoom * width / 2, high / 2 + y - zoom * height / 2
-    matrix = np.array([[zoom, 0, left], [0, zoom, top]])
-    moved = cv2.warpAffine(frame, matrix, SIZE, borderValue=(90, 90, 90))
-    return np.asarray(moved, np.uint8)
+def found(pipeline: TopDown, clip: Clip) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The first person's keypoints (n, keypoints, 2) and boxes (n, 4), as in `TopDownResult`."""
+    track = pipeline.start(*clip.size)
+    times = np.arange(len(clip.frames)) / clip.fps
+    results = [
+        track.process(np.stack(clip.frames[first : first + CHUNK]), times[first : first + CHUNK])
+        for first in range(0, len(clip.frames), CHUNK)
+    ]
+    return (
+        np.concatenate([result.frames[:, 0] for result in results]),
+        np.concatenate([result.boxes[:, 0] for result in results]),
+    )
 
 
-def found(pipeline: TopDown, frames: Frames) -> TopDownResult:
-    """What is found in a clip of 25 frames a second."""
-    height, width = frames[0].shape[:2]
-    track = pipeline.start(width, height)
-    return track.process(np.stack(frames), np.arange(len(frames)) / 25)
+def rtmlib() -> Callable[[TopDown, Clip, NDArray[np.float32]], NDArray[np.float32]]:
+    """PoseTracker with a look in every tenth frame, its boxes given to the same networks.
+
+    Without its tracking, with which it looked once and then never again. It numbers nobody then:
+    of several people, whoever is nearest to the true one counts.
+    """
+    python, why_not = rtmlib_python()
+    if python is None:
+        raise SystemExit(f"no rtmlib: {why_not}")
+    sys.path.extend(map(str, (python.parents[1] / "lib").glob("*/site-packages")))
+    from rtmlib import PoseTracker  # noqa: PLC0415 -- in an environment of its own
+
+    def ask(ours: TopDown, clip: Clip, truth: NDArray[np.float32]) -> NDArray[np.float32]:
+        finder = Finder(ours._engine, ours._detector, ours.pose, clip.size)
+        tracker = PoseTracker(
+            lambda **_: SimpleNamespace(
+                det_model=People(finder), pose_model=partial(keypoints, finder)
+            ),
+            det_frequency=10,
+            tracking=False,
+        )
+        rows = np.full_like(truth, np.nan)
+        for row, frame, true in zip(rows, clip.frames, truth, strict=True):
+            people, scores = map(np.asarray, tracker(frame))
+            people = np.where((scores >= ours.pose.score)[..., None], people / clip.size, -1.0)
+            away = np.linalg.norm(people - true, axis=-1).mean(axis=-1)
+            row[:] = people[np.nan_to_num(away).argmin()]
+            if (row == -1).all():
+                row[:] = np.nan
+        return rows
+
+    return ask
 
 
-def distances(ours: TopDownResult, truth: TopDownResult, frames: Frames) -> NDArray[np.float64]:
-    """Of all keypoints that both found, in per cent of the diagonal of the true box."""
-    sides = np.array(frames[0].shape[1::-1], np.float64)
-    away = np.linalg.norm((ours.frames - truth.frames) * sides, axis=-1)
-    boxes = truth.boxes.reshape(*truth.boxes.shape[:2], 2, 2)
-    diagonal = np.linalg.norm((boxes[..., 1, :] - boxes[..., 0, :]) * sides, axis=-1)
-    both = (ours.frames >= -0.5).all(axis=-1) & (truth.frames >= -0.5).all(axis=-1)
-    return 100 * np.asarray((away / diagonal[..., None])[both], np.float64)
+class People:
+    """Our detector, as rtmlib asks for it."""
+
+    det_mode = "human"
+
+    def __init__(self, finder: Finder) -> None:
+        self.finder = finder
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(people, 4)."""
+        return self.finder.people([image])[0][:, :4]
+
+
+def keypoints(
+    finder: Finder, image: NDArray[np.uint8], bboxes: Sequence[NDArray[np.float32]]
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Our pose network, as rtmlib asks for it: where nobody is, of the whole picture."""
+    height, width = image.shape[:2]
+    boxes = np.array(bboxes if len(bboxes) else [[0, 0, width, height]], np.float32)
+    return finder.keypoints([image] * len(boxes), boxes)
 
 
 if __name__ == "__main__":

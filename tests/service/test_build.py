@@ -38,6 +38,7 @@ from posewatch.storage.backing import Backing
 from posewatch.storage.posix import PosixStorage
 from posewatch.watch.inotify import LocalWrites
 from posewatch.watch.scan import FolderReader
+from posewatch.worker.cancel import Cancellation
 from service.doubles import NotifierDouble
 from topdown_nets import card_of, simcc, yolox
 from videos import make_video
@@ -47,9 +48,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from posewatch.config import RecipeSettings
+    from posewatch.config import DecodeSettings, RecipeSettings, WorkSettings
     from posewatch.models.cache import InstalledModel
     from posewatch.service.overview import Overview
+    from posewatch.vision.decoder import Decoder
 
 
 @pytest.fixture
@@ -579,3 +581,25 @@ def test_a_card_of_one_s_own_gives_results_and_a_recipe_of_its_own(
     assert found.recipe.name == "mine"
     assert found.recipe.settings["card"] == told.digest[:16]
     assert [result.name for result in found.results] == ["a.pose-mine.npz"]
+
+
+def test_each_decoder_gets_the_next_gpu(
+    folder: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def open_decoding(
+        decode: DecodeSettings, work: WorkSettings, make: Callable[[str], Decoder]
+    ) -> tuple[str, ...]:
+        tried.append((decode.device, work.gpus))
+        make("nvdec:0").close()
+        return ("nvdec:0", "nvdec:1")
+
+    monkeypatch.setattr(build, "open_decoding", open_decoding)
+    wished = changed(settings, decode={"device": "nvdec"}, work={"videos_in_flight": 3})
+    house = build._House(wished, str(folder), SystemClock(), SilentNotifier())
+    decoders = house._open_decoders()
+    with ExitStack() as turns:
+        used = [turns.enter_context(decoders.turn(Cancellation()))._hardware for _ in range(3)]
+    decoders.close()
+    assert (tried, used) == ([("nvdec", ())], ["nvdec:0", "nvdec:1", "nvdec:0"])

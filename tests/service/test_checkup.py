@@ -51,6 +51,12 @@ def test_clock(clocks: Clocks, level: Level, said: str) -> None:
     ("found", "device", "level", "said"),
     [
         (Graphics("CUDA", "1 H100", "", nvidia=True), "auto", OK, "run on 1 H100 (CUDA)"),
+        (
+            Graphics("CUDA", "1 H100", "", nvidia=True, left="pose: MaxPool 3"),
+            "auto",
+            WARNING,
+            "run on 1 H100 (CUDA), but the CPU does a part: pose: MaxPool 3",
+        ),
         (Graphics("CPU", "", "no driver", nvidia=False), "auto", OK, "the CPU (CPU): no driver"),
         (
             Graphics("CPU", "", "no driver", nvidia=True),

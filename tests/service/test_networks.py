@@ -42,12 +42,14 @@ class Made:
         gpu: Gpu | None = None,
         engines: Path | None = None,
         batch: int = 1,
+        tf32: bool = True,
     ) -> None:
         if self.fails and device is not Device.CPU:
             raise ModelError(self.fails)
         assert files == FILES
         self.provider = {Device.CPU: CPU, Device.CUDA: CUDA, Device.TENSORRT: TENSORRT}[device]
-        self.gpu, self.engines, self.batch = gpu, engines, batch
+        self.gpu, self.engines, self.batch, self.tf32 = gpu, engines, batch, tf32
+        self.left = "detector: MaxPool 1" if gpu else ""
         self.all.append(self)
 
     def infer(self, _network: str, batch: NDArray[np.uint8]) -> Outputs:
@@ -89,7 +91,8 @@ def test_every_gpu_gets_the_networks_and_a_batcher(made: type[Made], opened: typ
     found = opened(device="auto", batch=4)
     assert (found.provider, found.fallback, found.on_cpu) == (CUDA, "", False)
     assert [(one.gpu.number, one.batch) for one in made.all] == [(0, 4), (1, 4), (2, 4)]
-    assert found.gpus[2] == "NVIDIA L4 (compute capability 8.9)"
+    assert found.gpus[2] == "NVIDIA L4 (compute capability 8.9) in TF32"
+    assert found.left == "detector: MaxPool 1"
     (numbers,) = found.engine.infer("detector", np.zeros((4, 2, 2, 3), np.uint8))
     assert numbers.tolist() == [0, 0, 0, 0]
 
@@ -101,6 +104,12 @@ def test_only_the_gpus_that_were_named_are_used(made: type[Made], opened: type) 
     assert found.engine.infer("detector", np.zeros((1, 2, 2, 3), np.uint8))[0].tolist() == [2]
     with pytest.raises(ModelError, match="no GPU 7"):
         opened(device="auto", gpus=[7])
+
+
+@pytest.mark.usefixtures("driver")
+def test_full_float32_is_a_setting(made: type[Made], opened: type) -> None:
+    assert opened(device="cuda", tf32=False).gpus[2] == "NVIDIA L4 (compute capability 8.9)"
+    assert [one.tf32 for one in made.all] == [False] * 3
 
 
 @pytest.mark.usefixtures("driver")

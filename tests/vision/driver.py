@@ -65,8 +65,8 @@ class Driver:
     def _cuDeviceGetAttribute(self, value: Reference, which: int, device: Reference) -> None:  # noqa: N802 -- as above
         value._obj.value = self.gpus[device.value][1][(75, 76).index(which)]
 
-    def _cuDevicePrimaryCtxRetain(self, context: Reference, number: int) -> None:  # noqa: N802 -- as above
-        assert number < len(self.gpus)
+    def _cuDevicePrimaryCtxRetain(self, context: Reference, device: Reference) -> None:  # noqa: N802 -- as above
+        assert device.value < len(self.gpus)
         context._obj.value = 4711
 
     def _cuCtxPushCurrent_v2(self, context: ctypes.c_void_p) -> None:  # noqa: N802 -- as above

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,11 +42,12 @@ class Session:
     made: list[tuple[list[str], list[dict[str, str]]]]
     uses: str | None
     fails: str
+    profile: str
 
     def __init__(
         self,
         _path: Path,
-        _options: object,
+        options: SimpleNamespace,
         *,
         providers: Sequence[str],
         provider_options: list[dict[str, str]],
@@ -53,6 +55,7 @@ class Session:
     ) -> None:
         self.made.append((list(providers), provider_options))
         assert enable_fallback == 0
+        self._prefix = options.profile_file_prefix
         self._providers = [self.uses or providers[0]]
         self.shapes: list[tuple[int, ...]] = []
 
@@ -85,6 +88,11 @@ class Session:
     def copy_outputs_to_cpu(self) -> list[np.ndarray]:
         return [np.zeros((self.shapes[-1][0], 5), np.float32)]
 
+    def end_profiling(self) -> str:
+        path = Path(f"{self._prefix}_now.json")
+        path.write_text(self.profile, encoding="utf-8")
+        return str(path)
+
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[Session]:
@@ -94,6 +102,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[Session]:
         made: list[tuple[list[str], list[dict[str, str]]]] = []  # noqa: RUF012 -- fresh each time
         uses = None
         fails = ""
+        profile = "[]"
 
     known = [TENSORRT, CUDA, CPU]
     monkeypatch.setattr(providers_module.ort, "get_available_providers", lambda: known)
@@ -115,6 +124,28 @@ def test_what_each_device_asks_for() -> None:
     assert more["device_id"] == "1"
     assert (more["trt_engine_cache_enable"], more["trt_engine_cache_path"]) == ("1", "/kept")
     assert "trt_engine_cache_path" not in providers(Device.TENSORRT, H100, None)[0][1]
+
+
+def test_full_float32_is_to_be_had_of_cuda() -> None:
+    asked = [providers(Device.CUDA, H100, None, tf32=tf32)[0][1] for tf32 in (True, False)]
+    assert [options["use_tf32"] for options in asked] == ["1", "0"]
+    with pytest.raises(ModelError, match=r"TensorRT computes in TF32.*device = cuda"):
+        providers(Device.TENSORRT, H100, None, tf32=False)
+    assert (H100.has_tf32, Gpu(0, "Tesla T4", (7, 5), (13, 0)).has_tf32) == (True, False)
+
+
+def test_what_a_gpu_leaves_to_the_cpu_is_told_once(
+    fake: type[Session], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert (opened().left, caplog.records) == ("", [])
+    pool = {"provider": CPU, "op_name": "MaxPool", "activation_size": "98304", "output_size": "9"}
+    event = {"cat": "Node", "name": "pool_kernel_time", "args": pool}
+    fake.profile = json.dumps([event, event])
+    assert opened().left == "detector: MaxPool 1"
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    fake.profile = '[{"cat": '  # the disk is full
+    assert opened().left == ""
 
 
 def test_engines_are_kept_apart_for_each_kind_of_gpu_and_version() -> None:
@@ -202,6 +233,12 @@ def test_a_library_that_is_missing_is_named_with_what_brings_it(
     monkeypatch.setattr(providers_module.ctypes, "CDLL", load)
     with pytest.raises(ModelError, match=rf"{said.partition(':')[0]}.*{advice}"):
         check_used(CUDA, CPU)
+
+
+def test_cudnn_is_missed_by_the_first_convolution_only(fake: type[Session]) -> None:
+    fake.fails = "Conv node: cuDNN is not available. Install cuDNN, update the library search path"
+    with pytest.raises(ModelError, match=r"cuDNN is not available.*posewatch\[gpu\] brings"):
+        opened()
 
 
 def test_a_driver_that_is_too_old_for_this_cuda_is_told_before_anything_is_tried(

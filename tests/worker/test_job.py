@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import threading
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from posewatch.base.clock import SystemClock
 from posewatch.base.errors import (
     DecoderCrashedError,
     DeniedError,
     Fault,
     FullError,
+    HardwareFailedError,
     InputError,
     ModelError,
     UnavailableError,
 )
 from posewatch.base.metrics import Outcome
+from posewatch.cache import InputCache
 from posewatch.catalog import NOT_REGULAR, Why
 from posewatch.claims.claim import Claim
 from posewatch.formats import names, receipt
 from posewatch.formats.receipt import Foreign
-from posewatch.stages.recipe import Progress, RecipeId
+from posewatch.stages.recipe import Made, Progress, RecipeId
 from posewatch.storage.contract import Version
-from posewatch.vision.decoder import DecoderStartError, DecodingCancelledError
+from posewatch.vision.decoder import Decoder, DecoderStartError, DecodingCancelledError
+from posewatch.vision.video import DecodeLimits
 from posewatch.worker.cancel import Stop
+from posewatch.worker.decoders import Decoders
 from posewatch.worker.job import PAUSE
-from worker.doubles import PATIENCE, SUFFIX, Scene, until
+from videos import make_video
+from worker.doubles import PATIENCE, SUFFIX, Scene, ToyRecipe, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from posewatch.base.errors import StorageError
     from posewatch.storage.faulty import Operation
@@ -433,6 +442,87 @@ def test_a_decoder_that_crashes_again_and_again_is_the_video_s_fault(scene: Scen
     fault, message, _ = failure_of(scene)
     assert (fault, message) == (Fault.CRASHED, "the decoder crashed on it 3 times: signal 11")
     assert scene.recipe.runs == 3
+
+
+class Pictures(ToyRecipe):
+    """Its results are digests of the pictures."""
+
+    def run(  # the decoder is a real one
+        self,
+        video: Path,
+        sha256: str,  # noqa: ARG002 -- see `Recipe`
+        folder: Path,
+        decoder: Any,  # noqa: ANN401
+        report: Callable[[Progress], None],
+    ) -> Made:
+        result = folder / "result"
+        lines = []
+        with decoder.open(video) as opened:
+            for chunk in opened.chunks(4):
+                lines += [hashlib.sha256(image.tobytes()).hexdigest() for image in chunk.images]
+                report(Progress(len(lines), None))
+            about = opened.info
+        result.write_text("\n".join(["poses of", *lines]))
+        return Made({SUFFIX: result}, len(lines), 1.0, {}, about.decoder.value, about.fallback)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "decoder", "why"),
+    [
+        ("fake:", "nvdec", ""),
+        ("fake:fail@0", "cpu", "the GPU is gone"),
+        ("fake:fail@9", "cpu", "the GPU is gone"),
+        ("fake:crash@9", "cpu", "SIGABRT"),
+    ],
+)
+def test_whatever_a_gpu_does_the_result_is_that_of_the_cpu(
+    scene: Scene, tmp_path: Path, gpu: str, decoder: str, why: str
+) -> None:
+    scene.recipe = Pictures()
+    scene.cache = InputCache(tmp_path / "big", 1 << 20, lambda _used, _waiting: None, scene.clock)
+    video = make_video(tmp_path / "v.mp4", frames=20).read_bytes()
+    results = []
+    for key, hardware in (("talks/x.mp4", ""), ("talks/y.mp4", gpu)):
+        make = functools.partial(
+            Decoder, limits=DecodeLimits(), stall_seconds=30, clock=SystemClock(), hardware=hardware
+        )
+        scene.decoders = Decoders(make, 1)
+        scene.memory.put(key, video)
+        receipt_key = names.receipt_key(key)
+        assert scene.run(scene.job(key, receipt_key=receipt_key)).outcome is Outcome.DONE
+        scene.decoders.close()
+        results.append(scene.memory.read(names.stem(key) + SUFFIX))
+    assert results[0] == results[1]
+    assert results[0].count(b"\n") == 20
+    work = scene.receipt(receipt_key).work
+    assert (work.decoder, work.frames) == (decoder, 20)
+    assert why in work.decoder_fallback
+    assert bool(why) == bool(work.decoder_fallback)
+
+
+def test_what_failed_on_a_gpu_is_decoded_by_the_cpu_once_more(scene: Scene) -> None:
+    asked = []
+
+    class Recipe(ToyRecipe):
+        def run(self, *arguments: Any) -> Made:  # noqa: ANN401  # as they come
+            asked.append(arguments[3].fallback)
+            made = super().run(*arguments)
+            return replace(made, decoder="cpu", fallback=asked[-1])
+
+    scene.recipe = Recipe()
+    crash = DecoderCrashedError("signal 11")
+    scene.recipe.acts = [raising(HardwareFailedError("the GPU is gone")), *[raising(crash)] * 2]
+    assert scene.run().outcome is Outcome.DONE
+    assert asked == ["", *["the GPU is gone"] * 3]
+    work = scene.receipt().work
+    assert (work.decoder, work.decoder_fallback) == ("cpu", "the GPU is gone")
+    assert "posewatch_decoder_fallbacks_total 1.0" in scene.metrics.expose().decode()
+    # the next video begins with the GPU again
+    scene.memory.put("talks/b.mp4", b"another video")
+    assert scene.run(scene.job("talks/b.mp4", receipt_key="talks/b.posewatch.json")).frames == 4
+    assert asked[4:] == [""]
+    assert scene.receipt("talks/b.posewatch.json").work.decoder_fallback == ""
+    assert "posewatch_decoder_fallbacks_total 1.0" in scene.metrics.expose().decode()
 
 
 def test_a_bug_costs_one_try_and_is_told(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:

@@ -77,6 +77,10 @@ class DecoderCrashedError(PosewatchError):
     """The decoder process died. The same input may work again, on another try."""
 
 
+class HardwareFailedError(PosewatchError):
+    """A GPU does not decode a video, or failed while it did. Only the CPU may blame the video."""
+
+
 class StorageError(PosewatchError):
     """Something about the watched folder. The subclasses say what; all leave the input alone."""
 

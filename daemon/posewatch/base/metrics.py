@@ -307,6 +307,11 @@ class Metrics:
         "restarts",
         "Decoder processes started in place of one that died or stalled.",
     )
+    decoder_fallbacks = counter(
+        "posewatch_decoder_fallbacks_total",
+        "videos",
+        "Videos that the CPU decoded although a GPU was to.",
+    )
     inference_batch_size = histogram(
         "posewatch_inference_batch_size",
         "images",

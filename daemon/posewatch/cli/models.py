@@ -118,7 +118,8 @@ def show_model(name: Name, as_json: AsJson = False) -> None:
     facts.add_row("keypoints", f"{len(shown.keypoints)}: {parts}")
     if isinstance(shown, TopDownCard) and (off := shown.calibration) is not None:
         told = f"{off.median:g} px in the median, {off.most:g} for 95 %, {off.largest:g} at most"
-        facts.add_row("off by", f"{told}; {off.lost:.2%} found by one only; {off.frames:,} frames")
+        told += f"; {off.lost:.2%} found by one only; {off.frames:,} frames"
+        facts.add_row("off by", f"{told} on {off.provider}" if off.provider else told)
     console.print(facts)
     networks = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
     for column in ("Network", "Input", "Range", "Bytes", "sha256"):

@@ -92,6 +92,10 @@ class WorkRecord(_Record):
     """sha256 of each network."""
     provider: str = ""
     """What the networks ran on, as onnxruntime calls it."""
+    decoder: str = ""
+    """What decoded the video: `cpu` or `nvdec`."""
+    decoder_fallback: str = ""
+    """Why that was the CPU although a GPU was to."""
 
 
 class FailureRecord(_Record):

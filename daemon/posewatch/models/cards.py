@@ -335,6 +335,7 @@ class Calibration(_Record):
         most: 95 % are closer.
         largest: all are.
         lost: part of the keypoints that only one of both found.
+        provider: onnxruntime's name for what ran both; older reports do not tell.
     """
 
     against: tuple[Sha256, Sha256]
@@ -343,6 +344,7 @@ class Calibration(_Record):
     most: Annotated[float, Field(ge=0)]
     largest: Annotated[float, Field(ge=0)]
     lost: Annotated[float, Field(ge=0, le=1)]
+    provider: str = ""
 
 
 class WheelCard(Card):

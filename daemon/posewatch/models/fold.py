@@ -25,6 +25,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from posewatch.base.errors import ModelError
+from posewatch.models.borders import widen_first
 from posewatch.models.cards import DetectorNetwork, SimccDecode, YoloxDecode
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def fold(data: bytes, network: DetectorNetwork | PoseNetwork, *, loosen: bool) -
         raise ModelError(f"{network.member} has not one input but {len(_inputs(graph))}")
     if loosen:
         _free_the_batch(graph)
+    widen_first(graph)
     outputs = [output.name for output in graph.output]
     after = _Nodes("after")
     if isinstance(network, DetectorNetwork):
@@ -239,9 +241,9 @@ class _Nodes:
     def picture(self, target: str, picture: Picture) -> None:
         """From bytes in RGB, rows first, to what the network was trained to see."""
         value = "input"
-        if picture.channels == "BGR":
-            value = self.add("Gather", [value, self.constant([2, 1, 0], np.int64)], axis=3)
         value = self.add("Transpose", [value], perm=[0, 3, 1, 2])
+        if picture.channels == "BGR":  # whole planes now, not pixel by pixel
+            value = self.add("Gather", [value, self.constant([2, 1, 0], np.int64)], axis=1)
         value = self.add("Cast", [value], to=TensorProto.FLOAT)
         for kind, numbers, neutral in (("Sub", picture.mean, 0.0), ("Div", picture.std, 1.0)):
             if any(number != neutral for number in numbers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import platform
@@ -36,6 +37,7 @@ from posewatch.models.cache import ModelCache
 from posewatch.service import crashes, doctor, idler, machine
 from posewatch.service.board import Board, Sources
 from posewatch.service.daemon import Daemon, Parts
+from posewatch.service.decoding import open_decoding
 from posewatch.service.folder import find, open_safely, open_storage, share_of
 from posewatch.service.http import HttpServer
 from posewatch.service.idler import Idler
@@ -209,7 +211,7 @@ class _House:
             claims = Claims(storage, clock, owner, settings.claims.ttl, observer)
             cache = self._open_cache()
             stack.callback(cache.close)
-            decoders = Decoders(self._make_decoder, settings.work.videos_in_flight)
+            decoders = self._open_decoders()
             stack.callback(decoders.close)
             runner = Runner(
                 storage=storage,
@@ -412,10 +414,24 @@ class _House:
 
         return InputCache(path, cache.limit_bytes, changed, self._clock)
 
-    def _make_decoder(self) -> Decoder:
+    def _open_decoders(self) -> Decoders:
+        """Each decoder of the pool gets the next GPU, if GPUs decode."""
+        self._now("preparing the decoders")
+        settings = self._settings
+        self._notifier.extend_timeout(LOADING)
+        with self._progress.during(self._doing, LOADING):
+            hardware = open_decoding(settings.decode, settings.work, self._make_decoder)
+        turns = itertools.cycle(hardware)
+        return Decoders(lambda: self._make_decoder(next(turns)), settings.work.videos_in_flight)
+
+    def _make_decoder(self, hardware: str) -> Decoder:
         decode = self._settings.decode
-        limits = DecodeLimits(max_pixels=decode.max_pixels, memory_bytes=decode.memory_bytes)
-        return Decoder(limits=limits, stall_seconds=decode.stall_seconds, clock=self._clock)
+        return Decoder(
+            limits=DecodeLimits(max_pixels=decode.max_pixels, memory_bytes=decode.memory_bytes),
+            stall_seconds=decode.stall_seconds,
+            clock=self._clock,
+            hardware=hardware,
+        )
 
     def _listen(self, stack: ExitStack) -> LocalWrites | None:
         watched = self._watched

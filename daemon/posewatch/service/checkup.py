@@ -126,19 +126,25 @@ class Graphics:
         gpus: which, in words; empty on the CPU.
         fallback: why no GPU is used although one would have been taken; may be empty.
         nvidia: whether the machine has a card of NVIDIA, usable or not.
+        left: what the GPU leaves to the CPU of its work, in words; may be empty.
     """
 
     provider: str
     gpus: str
     fallback: str
     nvidia: bool
+    left: str = ""
 
 
 def networks(found: Graphics, work: WorkSettings) -> Finding:
     """Whether a GPU that is there is used, and why not."""
     about = "networks"
     if found.gpus:
-        return ok(about, f"they run on {found.gpus} ({found.provider})")
+        where = f"they run on {found.gpus} ({found.provider})"
+        if found.left:
+            hint = 'docs/models.md, "On a GPU", says what CUDA can do'
+            return warning(about, f"{where}, but the CPU does a part: {found.left}", hint)
+        return ok(about, where)
     where = f"they run on the CPU ({found.provider})"
     if work.device == "cpu":
         return ok(about, f"{where}, as work.device says")

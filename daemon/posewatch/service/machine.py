@@ -65,7 +65,8 @@ def graphics(settings: Settings, environ: Mapping[str, str]) -> Graphics:
         opened = opening.open(settings.work, stack, Metrics(), SystemClock())
         loaded = opened.loaded
         gpus = loaded.software.get("gpu", "")
-        return Graphics(loaded.provider, gpus, opened.fallback, nvidia=_has_nvidia())
+        fallback, left = opened.fallback, opened.left
+        return Graphics(loaded.provider, gpus, fallback, nvidia=_has_nvidia(), left=left)
 
 
 def _has_nvidia(devices: Path = Path("/sys/bus/pci/devices")) -> bool:

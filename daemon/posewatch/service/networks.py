@@ -32,14 +32,16 @@ class Networks:
     Attributes:
         engine: runs them.
         provider: onnxruntime's name for what they run on.
-        gpus: names of the GPUs; none on a CPU.
+        gpus: names of the GPUs, and whether they compute in TF32; none on a CPU.
         fallback: why no GPU is used although it would have been taken; may be empty.
+        left: what the GPUs leave to the CPU of their work, in words; may be empty.
     """
 
     engine: Engine
     provider: str
     gpus: tuple[str, ...] = ()
     fallback: str = ""
+    left: str = ""
 
     @property
     def on_cpu(self) -> bool:
@@ -77,7 +79,7 @@ def open_networks(
     wanted = Device.CUDA if device is Device.AUTO else device
     try:
         gpus = choose(find_gpus(), work.gpus)
-        opened = [_on_gpu(files, wanted, gpu, work.batch, engines) for gpu in gpus]
+        opened = [_on_gpu(files, wanted, gpu, work, engines) for gpu in gpus]
     except ModelError as error:
         if device is not Device.AUTO or work.require_gpu or work.gpus:
             raise
@@ -88,11 +90,12 @@ def open_networks(
         for engine in opened
     ]
     engine = batching[0] if len(batching) == 1 else SpreadEngine(batching)
-    return Networks(engine, opened[0].provider, tuple(str(gpu) for gpu in gpus))
+    names = tuple(f"{gpu} in TF32" if work.tf32 and gpu.has_tf32 else str(gpu) for gpu in gpus)
+    return Networks(engine, opened[0].provider, names, left=opened[0].left)
 
 
 def _on_gpu(
-    files: Mapping[str, Path], device: Device, gpu: Gpu, batch: int, engines: Path
+    files: Mapping[str, Path], device: Device, gpu: Gpu, work: WorkSettings, engines: Path
 ) -> OnnxEngine:
     log.info("loading the networks", extra=fields(device=f"GPU {gpu.number}: {gpu}"))
     folder = None
@@ -103,7 +106,9 @@ def _on_gpu(
         }
         folder = engine_folder(engines, gpu, versions)
         folder.mkdir(parents=True, exist_ok=True)
-    return OnnxEngine(files, device=device, gpu=gpu, engines=folder, batch=batch)
+    return OnnxEngine(
+        files, device=device, gpu=gpu, engines=folder, batch=work.batch, tf32=work.tf32
+    )
 
 
 def version_of(*packages: str) -> str:

@@ -61,12 +61,14 @@ class Opened:
         model: name of their card.
         loaded: what is told of them in receipts and results.
         fallback: why no GPU is used although it would have been taken; may be empty.
+        left: what the GPU leaves to the CPU of its work, in words; may be empty.
         recipe: makes a recipe of settings.
     """
 
     model: str
     loaded: Loaded
     fallback: str
+    left: str
     recipe: Callable[[RecipeSettings], PoseRecipe]
 
 
@@ -120,7 +122,8 @@ class Opening:
         if networks.on_cpu and isinstance(card, TopDownCard):
             batch = min(batch, _SLOW_FRAMES)
         loaded = Loaded(model.digests, software, networks.provider, batch)
-        return Opened(card.name, loaded, networks.fallback, _recipe(card, networks.engine, loaded))
+        recipe = _recipe(card, networks.engine, loaded)
+        return Opened(card.name, loaded, networks.fallback, networks.left, recipe)
 
 
 def _recipe(

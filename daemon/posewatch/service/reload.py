@@ -22,6 +22,7 @@ FIXED: Final = frozenset(
         ("watch", "suffixes"),
         ("work", "device"),
         ("work", "gpus"),
+        ("work", "tf32"),
         ("work", "require_gpu"),
         ("work", "batch"),
         ("claims", "ttl"),

@@ -158,7 +158,14 @@ class PoseRecipe(ABC):
                     write_pose_format(output, beside, self._files.components)
                     results[f"{self.suffix.removesuffix('.npz')}.pose"] = beside
                 spent["write"] += clock() - begun
-        return Made(results=results, frames=frames, seconds=last, timings=spent)
+        return Made(
+            results=results,
+            frames=frames,
+            seconds=last,
+            timings=spent,
+            decoder=info.decoder.value,
+            fallback=info.fallback,
+        )
 
     def _compact(self, video: VideoInfo) -> Compact | None:
         if not self._files.compact:

@@ -102,12 +102,16 @@ class Made:
         frames: frames worked on.
         seconds: duration of the video.
         timings: seconds spent in each stage.
+        decoder: what decoded the video, as `vision.video.DecodedBy` has it.
+        fallback: why that was the CPU although a GPU was to; empty otherwise.
     """
 
     results: Mapping[str, Path]
     frames: int
     seconds: float
     timings: Mapping[str, float] = field(default_factory=dict)
+    decoder: str = "cpu"
+    fallback: str = ""
 
 
 class Recipe(Protocol):

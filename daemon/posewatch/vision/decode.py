@@ -17,6 +17,9 @@ What is promised
 
     What is not seen: an MPEG-TS, MPEG-PS or FLV file, or a fragmented MP4, that was cut exactly
     between two pictures, tags or fragments.
+
+    A GPU promises less (`hardware`). What fails on one is read again without it, from the start,
+    and only that counts.
 """
 
 from __future__ import annotations
@@ -37,10 +40,10 @@ import av.logging
 import numpy as np
 from av.video.reformatter import Colorspace, VideoReformatter
 
-from posewatch.base.errors import Fault, InputError
+from posewatch.base.errors import Fault, HardwareFailedError, InputError
 from posewatch.vision.container_end import End, Ending, find_ending, packet_length
 from posewatch.vision.orientation import Orientation, Turner, orientation_of
-from posewatch.vision.video import SANE_FPS, DecodeLimits, VideoInfo
+from posewatch.vision.video import SANE_FPS, DecodedBy, DecodeLimits, VideoInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -50,6 +53,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
+
+    from posewatch.vision.hardware import Nvdec
 
 FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,dv,gif"
 """FFmpeg's demuxers for containers that hold timed video.
@@ -85,16 +90,23 @@ class VideoReader:
         fd: an open regular file; stays open, is not closed here, and may be read by others.
         limits: what the video may cost.
         progress: called for every packet and every frame.
+        hardware: decodes instead of the CPU.
 
     Raises:
         InputError: the file is no whole video; the fault says why.
+        HardwareFailedError: the hardware does not decode it.
     """
 
     def __init__(
-        self, fd: int, limits: DecodeLimits, progress: Callable[[], None] = lambda: None
+        self,
+        fd: int,
+        limits: DecodeLimits,
+        progress: Callable[[], None] = lambda: None,
+        hardware: Nvdec | None = None,
     ) -> None:
         self._limits = limits
         self._progress = progress
+        self._hardware = hardware
         self._messages = _Messages()
         size = os.fstat(fd).st_size
         if size == 0:
@@ -110,6 +122,9 @@ class VideoReader:
         self._container = self._open(fd, "mpegts" if packet_length(read_at) else None)
         try:
             self._stream = self._choose_stream()
+            if hardware is not None:
+                hardware.check(self._stream, self._ending.end)
+            self._complaints = self._messages.count
             self._fps = _declared_fps(self._stream)
             self._only_counted = (
                 self._container.format.name == "avi" and self._stream.codec_context.has_b_frames
@@ -147,6 +162,7 @@ class VideoReader:
 
         Raises:
             InputError: the rest of the video cannot be decoded.
+            HardwareFailedError: not by the hardware.
         """
         if self._next is None:
             return None
@@ -173,13 +189,16 @@ class VideoReader:
                     "enable_drefs": "0",
                 },
                 metadata_errors="replace",
+                hwaccel=self._hardware.accel if self._hardware is not None else None,
             )
         except (MemoryError, av.error.MemoryError) as error:
             self._messages.close()
             raise too_much_memory(self._limits) from error
         except (av.error.FFmpegError, ValueError) as error:
-            quote = self._messages.quote()
+            quote, said = self._messages.quote(), self._messages.since(0) or str(error)
             self._messages.close()
+            if self._hardware is not None:
+                raise HardwareFailedError(f"it cannot be opened for a GPU: {said}") from error
             if self._ending.end is End.MISSING:
                 raise _truncated(self._ending.reason, 0) from error
             raise InputError(
@@ -188,6 +207,11 @@ class VideoReader:
                 hint="Known are MP4, MOV, Matroska, WebM, AVI, MPEG-TS, MPEG-PS, FLV, ASF, Ogg, "
                 "MXF, DV and GIF",
             ) from error
+        except RuntimeError as error:
+            self._messages.close()
+            if self._hardware is None:
+                raise
+            raise HardwareFailedError("no stream of it is for a GPU") from error
 
     def _choose_stream(self) -> VideoStream:
         streams = [s for s in self._container.streams.video if not _is_picture(s)]
@@ -260,6 +284,7 @@ class VideoReader:
             codec=stream.codec.name,
             pixel_format=first.format.name,
             rotation=orientation.degrees,
+            decoder=DecodedBy.CPU if self._hardware is None else DecodedBy.NVDEC,
         )
 
     # -- decoding ---------------------------------------------------------------------------
@@ -277,7 +302,7 @@ class VideoReader:
             if packet is not None and packet.is_corrupt and not begins_anywhere:
                 self._fail_at_frame(packets)
             try:
-                pictures = self._stream.decode(packet)
+                pictures = self._decode(packet)
             except (MemoryError, av.error.MemoryError) as error:
                 raise too_much_memory(self._limits) from error
             except av.error.FFmpegError:
@@ -291,6 +316,18 @@ class VideoReader:
                 self._progress()
                 yield frame, time
         self._refuse_if_short()
+
+    def _decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+        if self._hardware is None:
+            return self._stream.decode(packet)
+        try:
+            pictures = self._hardware.decode(self._stream, packet)
+        except av.error.FFmpegError as error:
+            said = self._messages.since(self._complaints) or str(error)
+            raise HardwareFailedError(f"FFmpeg: {said}") from error
+        if said := self._messages.since(self._complaints):
+            raise HardwareFailedError(f"FFmpeg: {said}")
+        return pictures
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
         """The packets of the video stream, and at last None, to empty the decoder."""
@@ -464,6 +501,7 @@ class _Messages(logging.Handler):
         super().__init__(logging.ERROR)
         self._last: deque[tuple[str, str]] = deque(maxlen=8)
         self._kept: dict[tuple[str, str], None] = {}
+        self.count = 0
         logger = logging.getLogger("libav")
         logger.propagate = False
         logger.addHandler(self)
@@ -476,8 +514,11 @@ class _Messages(logging.Handler):
         return [*self._kept, *self._last]
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = (record.name.removeprefix("libav."), record.getMessage())
+        line = (record.name.removeprefix("libav."), record.getMessage().strip())
+        if not line[1]:  # the end of a line that was said in parts
+            return
         self._last.append(line)
+        self.count += 1
         if any(line[0] == part and phrase in line[1] for part, phrase in _SKIPPED):
             self._kept.setdefault(line)
             if len(self._kept) > 8:
@@ -486,6 +527,11 @@ class _Messages(logging.Handler):
     def close(self) -> None:
         logging.getLogger("libav").removeHandler(self)
         super().close()
+
+    def since(self, count: int) -> str:
+        """What was said after so many lines; no more than is kept of it."""
+        new = [text for _, text in self._last][count - self.count :] if count < self.count else []
+        return "; ".join(new)
 
     def quote(self) -> str:
         """What FFmpeg said last, to be added to a message; empty where it said nothing."""

@@ -31,11 +31,13 @@ from typing import TYPE_CHECKING, NoReturn, Self
 from posewatch.base.errors import (
     DecoderCrashedError,
     Fault,
+    HardwareFailedError,
     InputError,
     MissingError,
     PosewatchError,
 )
 from posewatch.vision import decoder_messages as messages
+from posewatch.vision.video import DecodedBy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +96,8 @@ class Video:
         Raises:
             InputError: the video cannot be decoded further. Frames before the fault were given.
             DecoderCrashedError: the decoder process died; also when this is the video's fault.
+            HardwareFailedError: any of that on a GPU. None of the frames counts: read the video
+                again, with `Decoder.fallback`.
             DecodingCancelledError: see `Decoder.cancel`.
         """
         if self._started:
@@ -113,9 +117,18 @@ class Decoder:
         limits: what one video may cost.
         stall_seconds: how long the decoder process may show no progress before it is killed.
         clock: measures that time.
+        hardware: a GPU that decodes what it can, as `decoder_process` takes it; none if empty.
+
+    Attributes:
+        fallback: why the CPU is to decode the next videos all the same; empty if it is not.
     """
 
-    def __init__(self, *, limits: DecodeLimits, stall_seconds: float, clock: Clock) -> None:
+    def __init__(
+        self, *, limits: DecodeLimits, stall_seconds: float, clock: Clock, hardware: str = ""
+    ) -> None:
+        self.fallback = ""
+        self._hardware = hardware
+        self._on_hardware = False
         self._limits = limits
         self._stall_seconds = stall_seconds
         self._clock = clock
@@ -143,6 +156,7 @@ class Decoder:
             InputError: it is no whole video; see `vision.decode` for what is found when.
             MissingError: there is no such file.
             DecoderCrashedError: the decoder process died.
+            HardwareFailedError: it died or stalled while it tried a GPU.
             DecodingCancelledError: see `cancel`.
         """
         fd = _open_regular(path)
@@ -152,19 +166,25 @@ class Decoder:
             self._frames = 0
             self._between_videos = False
             child = self._running_child()
+            question = {"kind": "open", "fallback": self.fallback}
             try:
-                messages.send(child.channel, {"kind": "open"}, [fd])
+                messages.send(child.channel, question, [fd])
             except (BrokenPipeError, ConnectionResetError):
                 # It died since the last video, which can say nothing about this one.
                 self._stop_child()
                 child = self._running_child()
-                self._send(child, {"kind": "open"}, fd)
+                self._send(child, question, fd)
+            self._on_hardware = bool(self._hardware) and not self.fallback
             message = self._receive(child)
             with self._sensible():
                 info = messages.parse_info(message, self._limits)
+                if info.decoder is not DecodedBy.CPU and not self._on_hardware:
+                    raise ValueError(f"{info.decoder} was not asked")
+            self._on_hardware = info.decoder is not DecodedBy.CPU
             yield Video(self, info)
         finally:
             os.close(fd)
+            self._on_hardware = False
             with self._lock:
                 self._reading = False
             if not self._between_videos:
@@ -224,17 +244,20 @@ class Decoder:
                 deadline = now + self._stall_seconds
             elif now >= deadline:
                 self._stop_child()
-                raise InputError(
+                stalled = InputError(
                     Fault.STALLED,
                     f"the decoder made no progress for {self._stall_seconds:g} s, "
                     f"after {self._frames:,} frames",
                     readable_frames=self._frames,
                 )
+                raise self._excused(stalled)
         try:
             with self._sensible():
                 message = messages.receive(child.channel)
         except (EOFError, ConnectionResetError):
             self._died(child)
+        if message["kind"] == "hardware" and self._on_hardware:
+            raise HardwareFailedError(str(message.get("reason")))
         if message["kind"] != "fault":
             return message
         with self._sensible():
@@ -253,10 +276,15 @@ class Decoder:
         if self._cancelled:
             raise DecodingCancelledError("decoding was cancelled")
         last_words = f"; its last words: {child.last_words}" if child.last_words else ""
-        raise DecoderCrashedError(
+        crashed = DecoderCrashedError(
             f"the decoder process died ({child.cause_of_death}) after {self._frames:,} frames"
             + last_words
         )
+        raise self._excused(crashed)
+
+    def _excused(self, error: PosewatchError) -> PosewatchError:
+        """The same error, but a video is not blamed for what happens on a GPU."""
+        return HardwareFailedError(error.message) if self._on_hardware else error
 
     @contextmanager
     def _sensible(self) -> Iterator[None]:
@@ -275,7 +303,7 @@ class Decoder:
                 raise DecodingCancelledError("decoding was cancelled")
             if self._child is not None:
                 return self._child
-            child = self._child = _Child(self._limits)
+            child = self._child = _Child(self._limits, self._hardware)
         try:
             self._receive(child)  # "ready"
         except (DecoderCrashedError, InputError) as error:
@@ -339,14 +367,16 @@ class _Ring:
             self.fd = -1
 
 
-_ENVIRON = re.compile(r"(HOME|LANG|LC_.*|LD_LIBRARY_PATH|PATH|PYTHON.*|TMPDIR|TZ)$")
+_ENVIRON = re.compile(
+    r"(CUDA_DEVICE_ORDER|CUDA_VISIBLE_DEVICES|HOME|LANG|LC_.*|LD_LIBRARY_PATH|PATH|PYTHON.*|TMPDIR|TZ)$"
+)
 """What the process gets of our environment, in which there may be keys of a bucket."""
 
 
 class _Child:
     """The decoder process and what connects it to us."""
 
-    def __init__(self, limits: DecodeLimits) -> None:
+    def __init__(self, limits: DecodeLimits, hardware: str) -> None:
         self.last_words = ""
         self.ring: mmap.mmap | None = None  # the one that it was given last
         self._status: int | None = None
@@ -359,7 +389,7 @@ class _Child:
             self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
                 [
                     *(sys.executable, "-P", "-m", "posewatch.vision.decoder_process"),
-                    *(str(theirs.fileno()), str(progress), json.dumps(asdict(limits))),
+                    *(str(theirs.fileno()), str(progress), json.dumps(asdict(limits)), hardware),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -11,6 +11,9 @@ process says is trusted further than its own video: see `parse_info`.
     start (layout, ring)   →
                            ←     chunk (frames, last?) or fault, up to `BUFFERS` ahead
     next                   →     the oldest buffer is free again
+
+Instead of a fault, where a GPU decodes: hardware. The process then ends, for what a GPU has failed
+in may not be fit for another video.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from posewatch.base.errors import Fault, InputError
-from posewatch.vision.video import DecodeLimits, VideoInfo
+from posewatch.vision.video import DecodedBy, DecodeLimits, VideoInfo
 
 if TYPE_CHECKING:
     import mmap
@@ -146,6 +149,11 @@ def parse_fault(message: Message) -> InputError:
     )
 
 
+def hardware_message(reason: str) -> Message:
+    """A GPU failed in the middle of a video."""
+    return {"kind": "hardware", "reason": reason}
+
+
 def info_message(info: VideoInfo) -> Message:
     """The answer to `open`."""
     return {"kind": "info", **asdict(info)}
@@ -174,6 +182,8 @@ def parse_info(message: Message, limits: DecodeLimits) -> VideoInfo:
         codec=str(message["codec"]),
         pixel_format=str(message["pixel_format"]),
         rotation=int(message["rotation"]),
+        decoder=DecodedBy(message["decoder"]),
+        fallback=str(message["fallback"]),
     )
 
 

@@ -1,8 +1,9 @@
-"""The decoder process: `python -m posewatch.vision.decoder_process CHANNEL PROGRESS LIMITS`.
+"""The decoder process: `python -m posewatch.vision.decoder_process CHANNEL PROGRESS LIMITS GPU`.
 
 It is given open files, one after the other, decodes them into shared memory, and knows nothing
 else: no path, no folder. `CHANNEL` is a socket and `PROGRESS` a page of shared memory, both as file
-descriptors; `LIMITS` is `DecodeLimits` in JSON. It ends when the channel does.
+descriptors; `LIMITS` is `DecodeLimits` in JSON; `GPU` is `nvdec:NUMBER`, or empty where the CPU
+decodes (or `fake:SCRIPT`, see `hardware_fake`). It ends when the channel does.
 """
 
 from __future__ import annotations
@@ -18,15 +19,20 @@ import signal
 import socket
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from posewatch.base.errors import InputError
+from posewatch.base.errors import HardwareFailedError, InputError, PosewatchError
 from posewatch.vision import decoder_messages as messages
 from posewatch.vision.decode import VideoReader, too_much_memory
-from posewatch.vision.video import DecodeLimits
+from posewatch.vision.hardware import Nvdec
+from posewatch.vision.hardware_fake import FakeNvdec
+from posewatch.vision.video import DecodedBy, DecodeLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from posewatch.vision.video import VideoInfo
 
 _STDERR_BYTES = 1 << 20
 
@@ -35,14 +41,15 @@ def main(arguments: list[str]) -> None:
     """Serve the owner until it is gone."""
     channel = socket.socket(fileno=int(arguments[0]))
     limits = DecodeLimits(**json.loads(arguments[2]))
-    _protect(limits)
+    hardware = _hardware(arguments[3])
+    _protect(limits, resource.RLIMIT_AS if hardware is None else resource.RLIMIT_DATA)
     threading.Thread(target=_end_with, args=(channel.fileno(),), daemon=True).start()
     progress = memoryview(mmap.mmap(int(arguments[1]), mmap.PAGESIZE)).cast("Q")
 
     def tick() -> None:
         progress[0] += 1
 
-    server = _Server(channel, limits, tick)
+    server = _Server(channel, limits, hardware, tick)
     try:
         messages.send(channel, {"kind": "ready"})
         while server.serve():
@@ -55,11 +62,24 @@ def main(arguments: list[str]) -> None:
     threading.Event().wait()
 
 
-def _protect(limits: DecodeLimits) -> None:
-    """Keep harm inside: memory, core files, endless output; signals are the owner's business."""
+def _hardware(name: str) -> Nvdec | None:
+    kind, _, rest = name.partition(":")
+    if kind == "fake":
+        return FakeNvdec(rest)
+    return Nvdec(int(rest)) if name else None
+
+
+def _protect(limits: DecodeLimits, memory: int) -> None:
+    """Keep harm inside: memory, core files, endless output; signals are the owner's business.
+
+    Args:
+        limits: how much memory.
+        memory: what is counted. CUDA reserves more addresses than any machine has memory
+            (`RLIMIT_AS`), and writes to few of them (`RLIMIT_DATA`).
+    """
     faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+    resource.setrlimit(memory, (limits.memory_bytes, limits.memory_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (_STDERR_BYTES, _STDERR_BYTES))
     # A service manager and a terminal send these to every process; the owner may still want to
     # finish its videos, and closes the channel when it is done.
@@ -82,10 +102,15 @@ class _Server:
     """Answers the owner, video after video."""
 
     def __init__(
-        self, channel: socket.socket, limits: DecodeLimits, tick: Callable[[], None]
+        self,
+        channel: socket.socket,
+        limits: DecodeLimits,
+        hardware: Nvdec | None,
+        tick: Callable[[], None],
     ) -> None:
         self._channel = channel
         self._limits = limits
+        self._hardware = hardware
         self._tick = tick
         self._ring: mmap.mmap | None = None
 
@@ -95,10 +120,15 @@ class _Server:
         try:
             if message["kind"] != "open":  # "next" for a chunk of a video that has ended since
                 return True
-            reader = VideoReader(file, self._limits, self._tick)
+            reader, info = self._open(file, message["fallback"])
             try:
-                messages.send(self._channel, messages.info_message(reader.info))
+                messages.send(self._channel, messages.info_message(info))
                 self._decode(reader)
+            except (InputError, HardwareFailedError, MemoryError) as error:
+                if info.decoder is DecodedBy.CPU:
+                    raise
+                messages.send(self._channel, messages.hardware_message(_reason(error)))
+                return False
             finally:
                 reader.close()
         except InputError as error:
@@ -114,6 +144,19 @@ class _Server:
             if file >= 0:
                 os.close(file)
         return True
+
+    def _open(self, file: int, fallback: str) -> tuple[VideoReader, VideoInfo]:
+        """On the GPU, if there is one that takes it and no reason not to; else on the CPU."""
+        if self._hardware is not None and not fallback:
+            try:
+                reader = VideoReader(file, self._limits, self._tick, self._hardware)
+            except (InputError, HardwareFailedError, MemoryError) as error:
+                fallback = _reason(error)
+                os.lseek(file, 0, os.SEEK_SET)
+            else:
+                return reader, reader.info
+        reader = VideoReader(file, self._limits, self._tick)
+        return reader, replace(reader.info, fallback=fallback)
 
     def _decode(self, reader: VideoReader) -> None:
         """Fill one buffer after the other, never more of them than are free."""
@@ -153,6 +196,10 @@ class _Server:
                 raise fault
             free -= 1
             index = (index + 1) % messages.BUFFERS
+
+
+def _reason(error: Exception) -> str:
+    return error.message if isinstance(error, PosewatchError) else type(error).__name__
 
 
 if __name__ == "__main__":

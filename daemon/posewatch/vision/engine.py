@@ -17,13 +17,17 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import onnxruntime as ort
 
 from posewatch.base.errors import ModelError
+from posewatch.base.logs import fields
 from posewatch.vision.gpus import pin
+from posewatch.vision.profiles import left_to_cpu
 from posewatch.vision.providers import (
     CPU,
     Device,
@@ -38,7 +42,6 @@ from posewatch.vision.providers import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -60,7 +63,11 @@ More gain nothing and fall out of its caches: Holistic took 35 ms a frame with b
 """
 
 _ERRORS = 3
-"""Severity of onnxruntime's log: its warnings tell how it places nodes, which is its own affair."""
+"""Severity of onnxruntime's log.
+
+It warns of how it places nodes, which `profiles` finds out better, and for each network on a GPU
+that CUDA is no plug-in, which it need not be.
+"""
 
 
 class Engine(Protocol):
@@ -92,9 +99,11 @@ class OnnxEngine:
         gpu: which GPU; None stands for the first, of which nothing is known.
         engines: existing folder in which TensorRT keeps what it has compiled.
         batch: pictures in the largest batch that is expected, which a GPU tries before it begins.
+        tf32: whether a GPU that can may round factors to 10 bits.
 
     Attributes:
         provider: onnxruntime's name for what runs them, such as `CUDAExecutionProvider`.
+        left: what a GPU leaves to the CPU of its work, in words; empty where it does it all.
 
     Raises:
         ModelError: a file cannot be loaded, or not on the device; the message says why.
@@ -109,10 +118,13 @@ class OnnxEngine:
         gpu: Gpu | None = None,
         engines: Path | None = None,
         batch: int = 1,
+        tf32: bool = True,
     ) -> None:
-        asked = providers(device, gpu, engines)
+        asked = providers(device, gpu, engines, tf32=tf32)
         self.provider = asked[0][0]
+        told: list[str] = []
         self._runs: dict[str, Callable[[NDArray[np.uint8]], Outputs]] = {}
+        ort.set_default_logger_severity(_ERRORS)
         _share_memory()
         check_build(self.provider)
         said = ""
@@ -121,16 +133,25 @@ class OnnxEngine:
                 check_gpu(gpu)
             said = look_for_libraries(self.provider)
         for name, path in networks.items():
-            session = _open_session(path, asked, threads)
-            check_used(self.provider, session.get_providers()[0], said)
             if self.provider == CPU:
+                session = _open_session(path, asked, threads)
+                check_used(CPU, session.get_providers()[0])
                 self._runs[name] = _Plain(session)
-            else:
+                continue
+            with TemporaryDirectory(prefix="posewatch-") as folder:
+                session = _open_session(path, asked, threads, Path(folder))
+                check_used(self.provider, session.get_providers()[0], said)
                 self._runs[name] = Bound(session, batch, gpu)
-                self._warm_up(name, session, batch)
+                if left := self._warm_up(name, session, batch):
+                    told.append(f"{name}: {left}")
+        self.left = "; ".join(told)
 
-    def _warm_up(self, name: str, session: ort.InferenceSession, batch: int) -> None:
-        """Try a network alone and in a batch: it is compiled now, and what is wrong shows now."""
+    def _warm_up(self, name: str, session: ort.InferenceSession, batch: int) -> str:
+        """Try a network alone and in a batch: it is compiled now, and what is wrong shows now.
+
+        Returns:
+            What the GPU left to the CPU of it, in words.
+        """
         picture = session.get_inputs()[0].shape[1:]
         for count in sorted({1, batch}):
             try:
@@ -139,6 +160,17 @@ class OnnxEngine:
                 raise ModelError(
                     f"{self.provider} cannot be used: {error.message}", hint=hint(error.message)
                 ) from error
+        try:
+            left = left_to_cpu(Path(session.end_profiling()).read_bytes())
+        except (OSError, ValueError) as error:  # a full disk; nothing rests on it
+            log.debug("the profile of the warm-up cannot be read: %s", error)
+            return ""
+        if left:
+            log.warning(
+                "the GPU leaves a part of a network to the CPU, and waits for it",
+                extra=fields(network=name, provider=self.provider, reason=left),
+            )
+        return left
 
     def infer(self, network: str, batch: NDArray[np.uint8]) -> Outputs:
         """See `Engine`."""
@@ -242,8 +274,13 @@ def _share_memory() -> None:
         ort.create_and_register_allocator(memory, None)
 
 
-def _open_session(path: Path, asked: Sequence[Provider], threads: int) -> ort.InferenceSession:
+def _open_session(
+    path: Path, asked: Sequence[Provider], threads: int, profile: Path | None = None
+) -> ort.InferenceSession:
     options = ort.SessionOptions()
+    if profile is not None:  # until its `end_profiling`
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile / "warm-up")
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL

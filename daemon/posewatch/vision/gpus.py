@@ -40,6 +40,11 @@ class Gpu:
     capability: tuple[int, int]
     cuda: tuple[int, int]
 
+    @property
+    def has_tf32(self) -> bool:
+        """Whether its tensor cores multiply in TF32: from Ampere on."""
+        return self.capability >= (8, 0)
+
     def __str__(self) -> str:
         major, minor = self.capability
         return f"{self.name} (compute capability {major}.{minor})"
@@ -84,10 +89,11 @@ def pin(buffer: NDArray[np.uint8], gpu: Gpu, load: Callable[[str], Any] = ctypes
     Raises:
         ModelError: the driver refuses.
     """
-    cuda, context = _Driver(load), ctypes.c_void_p()
+    cuda, device, context = _Driver(load), ctypes.c_int(), ctypes.c_void_p()
     address = ctypes.c_void_p(buffer.ctypes.data)
     # the context that onnxruntime uses as well; it is there until the process ends
-    cuda.call("cuDevicePrimaryCtxRetain", ctypes.byref(context), gpu.number)
+    cuda.call("cuDeviceGet", ctypes.byref(device), gpu.number)
+    cuda.call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
     cuda.call("cuCtxPushCurrent_v2", context)
     try:
         size = ctypes.c_size_t(buffer.nbytes)

@@ -55,7 +55,7 @@ _EXTRA = "Install the extra posewatch[gpu] instead of posewatch[cpu], or set dev
 _HINTS = (
     (r"libnvinfer|libnvonnxparser", "TensorRT 10 is missing: pip install 'tensorrt-cu13<11'"),
     (
-        r"lib(cudnn|cublas|cudart|cufft|curand|nvrtc)",
+        r"cudnn is|lib(cudnn|cublas|cudart|cufft|curand|nvrtc)",
         "CUDA's libraries are missing or of another version; the extra posewatch[gpu] brings them",
     ),
     (
@@ -73,21 +73,52 @@ _HINTS = (
 _ANY_HINT = "The GPU's driver, or CUDA's libraries, are missing or of another version"
 
 
-def providers(device: Device, gpu: Gpu | None, engines: Path | None) -> list[Provider]:
+def providers(
+    device: Device, gpu: Gpu | None, engines: Path | None, *, tf32: bool = True
+) -> list[Provider]:
     """What to ask onnxruntime for, best first.
+
+    Options of CUDA that are left as they are, and why:
+
+    * `prefer_nhwc` (0): tensor cores want channels last, and all our networks could be run so (10
+      more transposes in YOLOX-L, none in RTMPose). But it is not the default in onnxruntime either,
+      and in TF32 it was a loss elsewhere (tensorflow#56744): to be measured first.
+    * `cudnn_conv_use_max_workspace` (1): less lets cuDNN choose slower algorithms.
+    * `arena_extend_strategy` (powers of two), `gpu_mem_limit` (none): what is taken is kept, and
+      nearly all of it is taken before the first video, by the largest batch.
+    * `do_copy_in_default_stream` (1): copies beside the work raced with it (onnxruntime#4829).
+    * `enable_cuda_graph` (0): wants one size of batch, always.
+    * `tunable_op_enable` (0): is about matrix products, not convolutions.
 
     Args:
         device: CPU, CUDA or TENSORRT.
         gpu: which one; None stands for the first.
         engines: folder in which TensorRT keeps what it has compiled; None: nothing is kept.
+        tf32: whether a GPU that can may round factors to 10 bits, which TensorRT does anyway.
+
+    Raises:
+        ModelError: TensorRT is to compute in full float32.
     """
     if device is Device.CPU:
         return [(CPU, {})]
     number = {"device_id": str(gpu.number if gpu else 0)}
-    # The default tries every algorithm anew for each batch size that it meets.
-    cuda = (CUDA, {**number, "cudnn_conv_algo_search": "HEURISTIC"})
+    cuda = (
+        CUDA,
+        {
+            **number,
+            # cuDNN's heuristic A; the default is its B, which takes longer to think for each batch
+            # size that it meets (onnxruntime#22705). Before 1.20 that one tried them all.
+            "cudnn_conv_algo_search": "HEURISTIC",
+            "use_tf32": str(int(tf32)),
+        },
+    )
     if device is not Device.TENSORRT:
         return [cuda]
+    if not tf32:
+        raise ModelError(
+            "TensorRT computes in TF32, and onnxruntime has no switch for that",
+            hint="Set device = cuda, or leave work.tf32 as it is",
+        )
     kept = {}
     if engines is not None:
         kept = {

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 SANE_FPS = 1000.0
 """Frames per second above which a declared rate is taken for a time base written by mistake."""
+
+
+class DecodedBy(StrEnum):
+    """What decodes a video."""
+
+    CPU = "cpu"
+    NVDEC = "nvdec"  # the video decoder of an NVIDIA GPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +23,8 @@ class DecodeLimits:
 
     Attributes:
         max_pixels: width times height of a picture, at most. 8192 by 4320 is "8K".
-        memory_bytes: address space of the decoder process (`RLIMIT_AS`), frame buffers included.
+        memory_bytes: address space of the decoder process (`RLIMIT_AS`), frame buffers included;
+            its private writable memory (`RLIMIT_DATA`) where a GPU is to decode.
         ring_bytes: memory shared with the decoder process for decoded frames. It grows for as long
             as a video lasts whose frames are so large that two of them do not fit.
         threads: threads that decode one picture. Only some videos can use more than one.
@@ -46,6 +55,8 @@ class VideoInfo:
         codec: FFmpeg's name of the codec.
         pixel_format: FFmpeg's name of the pixel format that was decoded.
         rotation: by how many degrees, counter-clockwise, the pictures were turned for showing.
+        decoder: what decodes it.
+        fallback: why that is the CPU although a GPU was to; empty otherwise.
     """
 
     width: int
@@ -58,6 +69,8 @@ class VideoInfo:
     codec: str
     pixel_format: str
     rotation: int
+    decoder: DecodedBy = DecodedBy.CPU
+    fallback: str = ""
 
 
 def average_fps(declared: float, frames: int, last_time: float) -> float:

@@ -12,6 +12,7 @@ from posewatch.base.errors import (
     DecoderCrashedError,
     DeniedError,
     Fault,
+    HardwareFailedError,
     InputError,
     UnavailableError,
 )
@@ -218,9 +219,10 @@ class Attempt:
         return Ending(self.job, Outcome.DONE, standing=standing)
 
     def _make(self, copy: Path, folder: Path) -> Made:
-        """Run the recipe, as often as its decoder may crash."""
+        """Run the recipe, as often as its decoder may crash; without the GPU once that fails."""
         runner = self._runner
         crashes = 0
+        fallback = ""
         while True:
             self._frames = 0
             results = folder / f"results-{crashes}"
@@ -228,12 +230,17 @@ class Attempt:
             results.mkdir()
             try:
                 with runner.decoders.turn(self._cancellation) as decoder:
+                    decoder.fallback = fallback
                     made = runner.recipe.run(
                         copy, self._sha256 or "", results, decoder, self._progress
                     )
             except DecodingCancelledError:
                 self._cancellation.check()
                 raise
+            except HardwareFailedError as error:
+                # Not even the frames before it are kept: who knows what the GPU gave.
+                fallback = error.message
+                self.log.warning("a GPU failed on it", extra=fields(reason=fallback))
             except DecoderCrashedError as error:
                 crashes += 1
                 runner.metrics.decoder_restarts.inc()
@@ -247,6 +254,9 @@ class Attempt:
             else:
                 for stage, seconds in made.timings.items():
                     self._spent(Stage(stage), seconds)
+                if made.fallback:
+                    runner.metrics.decoder_fallbacks.inc()
+                    self.log.info("the CPU decoded it", extra=fields(reason=made.fallback))
                 return made
 
     def _moved(self, count: int) -> None:
@@ -311,6 +321,8 @@ class Attempt:
                 software={"posewatch": __version__, **recipe.software},
                 models=dict(recipe.models) if made else {},
                 provider=recipe.provider if made else "",
+                decoder=made.decoder if made else "",
+                decoder_fallback=made.fallback if made else "",
             ),
         )
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from bodies import FPS, GREYS, SIZE, frame, process
+from bodies import FPS, GREYS, SIZE, Bodies, frame, plans, process
+from posewatch.vision.topdown import TopDown
 from posewatch.vision.topdown.people import Rule, overlaps
 from posewatch.vision.topdown.tracks import Tracks
 
@@ -85,6 +86,17 @@ def test_numbers_survive_being_hidden_for_a_short_time(seconds: float, numbers: 
     ids = result.track_ids
     assert set(ids[np.isfinite(ids) & (ids != 1)].tolist()) == numbers
     assert np.isfinite(ids[-1]).all()
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_who_was_followed_is_expected_where_and_as_fast_as_keypoints_went(every: int) -> None:
+    """Ten frames a second, of which somebody quick spends eight behind a pillar."""
+    frames = [frame((0, 14 * n, 5), (1, 140, 130)) for n in range(8)]
+    frames += [frame((1, 140, 130))] * 8
+    frames += [frame((0, 14 * n, 5), (1, 140, 130)) for n in range(16, 20)]
+    track = TopDown(Bodies(), *plans(), every=every).start(*SIZE)
+    ids = track.process(np.stack(frames), np.arange(20) / 10).track_ids[:, 0]
+    np.testing.assert_array_equal(ids, [0] * 8 + [np.nan] * 8 + [0] * 4)
 
 
 def test_best_pairs_first_is_nearly_always_the_best_assignment() -> None:

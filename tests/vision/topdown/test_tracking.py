@@ -102,7 +102,7 @@ class TestAuto:
         apart = np.abs(found.boxes - always.boxes) * np.tile(SIZE, 2)
         assert apart.max() <= 0.3 * 140, "a quarter of a body, and one frame"
 
-    @pytest.mark.parametrize(("distance", "share"), [(100, 0.34), (400, 0.065)])
+    @pytest.mark.parametrize(("distance", "share"), [(100, 0.24), (400, 0.105)])
     def test_the_nearer_people_come_the_more_often_the_detector_looks(
         self, distance: int, share: float
     ) -> None:

@@ -198,7 +198,7 @@ class Track:
             row = self._look_at(image, expected)
             doubts = [self._followers[slot].follow(f.points, f.scores) for slot, f in row.items()]
             if not any(doubts):
-                self._tracks.move({slot: found.box for slot, found in row.items()}, time)
+                self._tracks.move({slot: self._followers[slot].place for slot in row}, time)
                 for slot in row:
                     self._seen[slot] = time
                 return row

@@ -71,6 +71,9 @@ def due(sight: Sight) -> bool:
 
 def parts(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Mean colours of the parts of a picture, (24, 32, 3): of every few lines, which is enough."""
-    step = max(1, min(image.shape[:2]) // _LINES)
-    small = cv2.resize(image[::step, ::step], _PARTS, interpolation=cv2.INTER_AREA)
-    return small.astype(np.float32)
+    height, width = image.shape[:2]
+    step = max(1, min(height, width) // _LINES)
+    few = cv2.resize(
+        image, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_NEAREST
+    )
+    return cv2.resize(few, _PARTS, interpolation=cv2.INTER_AREA).astype(np.float32)

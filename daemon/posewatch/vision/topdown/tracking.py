@@ -64,9 +64,10 @@ class Follower:
         self._way = np.zeros(2)
         self._step = np.zeros(2)
         self._growth = 1.0
+        self.place = np.zeros(4, np.float32)
+        """Left, top, right, bottom where the keypoints showed the person in the last frame."""
         self.expected: NDArray[np.float32] | None = None
-        """Left, top, right, bottom where the person is expected in the next frame, and NaN for the
-        score; None while nobody is followed."""
+        """The same for the next frame, and NaN for the score; None while nobody is followed."""
 
     def begin(
         self, box: NDArray[np.float32], points: NDArray[np.float64], scores: NDArray[np.float32]
@@ -90,7 +91,8 @@ class Follower:
         """The pose network has looked where the person was expected.
 
         Returns:
-            Why that cannot go on; None if it can, and `expected` is for the frame after, then.
+            Why that cannot go on; None if it can, and `place` is for this frame, `expected` for the
+            one after, then.
         """
         found = scores >= self._score
         both = found & self._known
@@ -108,6 +110,7 @@ class Follower:
         low, high = points[found].min(axis=0), points[found].max(axis=0)
         box = self._box + np.tile(way, 2)
         box = np.concatenate([np.minimum(box[:2], low), np.maximum(box[2:], high)])
+        self.place = box.astype(np.float32)
         ahead = np.tile(_LEAD * self._step, 2)
         self.expected = np.append(box + ahead, np.nan).astype(np.float32)
         return None
@@ -126,9 +129,13 @@ def _growth(before: NDArray[np.float64], now: NDArray[np.float64]) -> float:
         before: (n, 2), n ≥ 2.
         now: (n, 2), the same points.
     """
-    others = {max(1, round(len(before) * part)) for part in _PAIRS}
-    apart = [
-        np.concatenate([np.hypot(*(points - np.roll(points, by, axis=0)).T) for by in others])
-        for points in (before, now)
-    ]
+    # As complex numbers, whose distance is one operation: this runs for each person in each frame.
+    both = np.stack([before, now], dtype=np.float64).view(np.complex128)[..., 0]
+    apart = np.concatenate(
+        [
+            np.abs(both - np.roll(both, by, axis=1))
+            for by in {max(1, round(len(before) * part)) for part in _PAIRS}
+        ],
+        axis=1,
+    )
     return float(np.median(apart[1] / np.maximum(apart[0], 1.0)))

@@ -46,7 +46,7 @@ class _Person:
 
     Attributes:
         number: counts from 0, and is never given again.
-        box: left, top, right, bottom in pixels, and score, where last seen.
+        box: left, top, right, bottom in pixels, where last seen.
         seen: when, in seconds.
         velocity: of the middle, in pixels a second, (2,).
         hidden: whether the last look did not find it.
@@ -61,13 +61,13 @@ class _Person:
     def expected(self, time: float) -> NDArray[np.float32]:
         """Where the box should be by now, (4,)."""
         passed = np.float32(min(max(time - self.seen, 0.0), PATIENCE))
-        return self.box[:4] + np.tile(self.velocity * passed, 2)
+        return self.box + np.tile(self.velocity * passed, 2)
 
     def move(self, box: NDArray[np.float32], time: float, *, free: bool) -> None:
         """It was seen; `free` if nobody is so close that its box would not tell how it moves."""
         passed = time - self.seen
         if free and passed > 0:
-            way = (box[:2] + box[2:4] - self.box[:2] - self.box[2:4]) / 2
+            way = (box[:2] + box[2:] - self.box[:2] - self.box[2:]) / 2
             weight = np.float32(1 - math.exp(-passed / _STEADY))
             self.velocity += weight * (way / np.float32(passed) - self.velocity)
         self.box, self.seen, self.hidden = box, time, False
@@ -118,14 +118,14 @@ class Tracks:
         who = self._recognised(found, time)
         free = _apart(found)
         for index, person in who.items():
-            person.move(found[index], time, free=bool(free[index]))
+            person.move(found[index, :4], time, free=bool(free[index]))
         known = {person.number for person in who.values()}
         for person in self._people:
             person.hidden = person.number not in known
         self._people = [p for p in self._people if not p.hidden or abs(time - p.seen) <= PATIENCE]
         for index in range(len(found)):
             if index not in who:
-                who[index] = _Person(self._given, found[index], time)
+                who[index] = _Person(self._given, found[index, :4], time)
                 self._people.append(who[index])
                 self._given += 1
         self._alone = len(found) == 1
@@ -135,7 +135,7 @@ class Tracks:
         """The people in some slots were found by other means than the detector.
 
         Args:
-            boxes: (5,) each, by slots.
+            boxes: (4,) each, by slots: where they are in this frame.
             time: of the frame, in seconds.
         """
         moved = {
