@@ -1,8 +1,8 @@
 /* Functions of CUDA that have to answer something; `libraries.py` makes all others, which answer 0.
 
    Memory of this GPU is the machine's own, which may be addressed as onnxruntime expects. Nothing
-   that is launched on it runs. What is copied is told to the file that BLANK_GPU_LOG names, one line
-   each. Structures are those of CUDA 13; names of parameters are left out, for they mean nothing. */
+   that is launched on it runs, and zeros come back. What is copied is told to the file that
+   BLANK_GPU_LOG names, one line each. Structures are those of CUDA 13; names of parameters are left out, for they mean nothing. */
 
 #include <fcntl.h>
 #include <stdint.h>
@@ -31,6 +31,7 @@ static void told(const char *what, size_t bytes) {
 #ifdef LIBCUDART
 
 static const char *const WAY[] = {"host", "in", "out", "inside", "default"};
+enum { OUT = 2 };
 static const char NAME[] = "NVIDIA Blank";
 
 status cudaGetDeviceCount(int *count) { return is(count, 1); }
@@ -70,7 +71,8 @@ status cudaFreeHost(handle it) { free(it); return 0; }
 
 status cudaMemcpy(void *to, const void *from, size_t bytes, int way) {
   told(WAY[way], bytes);
-  memmove(to, from, bytes);
+  if (way == OUT) memset(to, 0, bytes);
+  else memmove(to, from, bytes);
   return 0;
 }
 

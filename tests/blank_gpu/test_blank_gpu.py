@@ -1,6 +1,6 @@
 """The real onnxruntime-gpu on a GPU that computes nothing: make test-blank-gpu.
 
-What it computes means nothing. Where its nodes run, what is copied and pinned, and how the daemon
+All that comes out is zero. Where its nodes run, what is copied and pinned, and how the daemon
 gets there are as they would be on a GPU.
 """
 
@@ -98,6 +98,26 @@ def test_what_cuda_has_no_kernel_for_is_told(environ: dict[str, str], tmp_path: 
     assert network["on_cpu"] == ["MaxPool"]
     assert network["left"] == "it: MaxPool 1"
     assert len(network["copies"]) > len(network["expected"])
+
+
+def test_cudnn_that_is_missing_is_told_at_the_start(
+    environ: dict[str, str], tmp_path: Path, holistic_model: InstalledModel
+) -> None:
+    """CUDA is loaded without it, and misses it at the first convolution."""
+    libraries = tmp_path / "cuda"
+    shutil.copytree(environ["LD_LIBRARY_PATH"], libraries)
+    (libraries / "libcudnn.so.9").unlink()
+    done = subprocess.run(  # noqa: S603 -- our own file
+        [sys.executable, INSIDE, holistic_model.network("hand_recrop")],
+        env=environ | {"LD_LIBRARY_PATH": str(libraries)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = done.stderr.rstrip().rpartition("ModelError: ")[2]
+    assert "CUDAExecutionProvider cannot be used" in last
+    assert "cuDNN is" in last
+    assert "the extra posewatch[gpu] brings them" in last
 
 
 def test_the_daemon_works_on_it(
