@@ -66,7 +66,8 @@ def name_of(detect: str, flight: int, batch: int) -> str:
 def steps_of(how: Size, work: Work) -> Iterator[Step]:
     """All steps, those that tell most first."""
     (first, *flights), (one, many, *numbers) = how.flights, how.processes
-    yield Step(MACHINE, 15, partial(alone, "look", device=how.device))
+    network = work.folded / "pose.onnx"
+    yield Step(MACHINE, 15, partial(alone, "look", network=network, device=how.device))
     yield from ours(how, work, *first)
     for processes in (many, one):
         yield from theirs(how, work, processes)
