@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 import onnx
-from onnxruntime.transformers.float16 import convert_float_to_float16
 
 import planted
 import standins
@@ -175,6 +174,10 @@ def prepare(how: Size, folder: Path) -> Work:
 
 def halved(path: Path) -> bytes:
     """A published network that computes in fp16, and takes and gives what it did."""
+    from onnxruntime.transformers.float16 import (  # noqa: PLC0415 -- it changes sys.path
+        convert_float_to_float16,
+    )
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of weights too small for fp16
         half = convert_float_to_float16(onnx.load(path), keep_io_types=True)
