@@ -89,7 +89,7 @@ deb:
 bench: setup-dev
 	@if [ -z '$(BENCH)' ]; then \
 	  echo 'Which one? make bench BENCH=name, where name is one of:'; \
-	  ls tests/bench/*.py | sed 's,.*/\(.*\)\.py,  \1,'; exit 2; \
+	  grep -l 'make bench BENCH=' tests/bench/*.py | sed 's,.*/\(.*\)\.py,  \1,'; exit 2; \
 	fi
 	$(VENV)/python tests/bench/$(subst -,_,$(BENCH)).py $(ARGS)
 

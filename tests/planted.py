@@ -53,7 +53,6 @@ def film(path: Path, frames: int, size: tuple[int, int] = SIZE) -> NDArray[np.fl
     width, height = size
     noise = np.random.default_rng(0).integers(60, 120, (27, 48, 1)).astype(np.float32)
     ground = np.repeat(cv2.resize(noise, size)[..., None], 3, axis=2)
-    columns, rows = np.meshgrid(np.arange(width), np.arange(height))
     truth = np.array([_dots(number / FPS, size) for number in range(frames)])
     radius = _RADIUS * height / SIZE[1]
     with av.open(str(path), "w") as container:
@@ -65,8 +64,13 @@ def film(path: Path, frames: int, size: tuple[int, int] = SIZE) -> NDArray[np.fl
             picture[top:bottom, left:right] = _MAGENTA
             for (x, y), colour in zip(dots, _COLOURS, strict=True):
                 # A cone, whose only highest place is its middle.
-                near = np.hypot(columns - x, rows - y)[..., None] / radius
-                picture += np.maximum(0, 1 - near) * (colour - picture)
+                rows, columns = (
+                    slice(max(0, int(at - radius)), int(at + radius) + 2) for at in (y, x)
+                )
+                down, right = np.ogrid[rows, columns]
+                place = picture[rows, columns]
+                near = np.hypot(right - x, down - y)[: len(place), : place.shape[1], None] / radius
+                place += np.maximum(0, 1 - near) * (colour - place)
             image = picture.round().astype(np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
@@ -191,9 +195,8 @@ def _keypoints(picture: list[int], output: list[int]) -> _Answer:
     seen = net.add("Conv", "input", net.weight(weights), net.weight(_SEEN @ mean / 255))
     numbers = net.weight(np.arange(output[1]) % DOTS, np.int64)
     outputs = []
-    for window, length in (((height, 1), width), ((1, width), height)):
-        highest = net.add("MaxPool", seen, kernel_shape=list(window))
-        line = net.add("Reshape", highest, net.weight([0, DOTS, length], np.int64))
+    for axis, length in ((2, width), (3, height)):
+        line = net.add("ReduceMax", seen, axes=[axis], keepdims=0)  # (N, 5, length)
         spread = np.zeros((length, 2 * length))  # between two pixels lies their mean
         at = np.arange(length)
         spread[at, 2 * at] = 1

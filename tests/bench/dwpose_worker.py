@@ -1,16 +1,17 @@
 """One side of `dwpose.py`: works through a video once and tells what it cost, as JSON.
 
-    python dwpose_worker.py SIDE DETECTOR POSE FOLDED VIDEO FRAMES THREADS FOUND [DEVICE]
+    python dwpose_worker.py SIDE DETECTOR POSE FOLDED VIDEO FRAMES THREADS FOUND [DEVICE together]
 
 `DETECTOR` and `POSE` are published networks, `FOLDED` a folder with ours of them. The pixels of
-five keypoints of one person in each frame are written to `FOUND`. The sides:
+five keypoints of one person in each frame are written to `FOUND`. With `together`, it says `loaded`
+and begins when it is told something. The sides:
 
 * `always`, `every 10`, `auto`: ours;
 * `today`: the loop of the public DWPose code, which is how datasets are made today. Written anew;
 * `rtmlib 10`: PoseTracker of rtmlib, detector every 10 frames; `rtmlib 1`: in every one. Both are
   run in an environment that has rtmlib and none of our packages;
 * `floor`: the pose network alone, on one picture again and again;
-* `alone detector`, `alone pose`: one of our networks, on the same 16 pictures again and again.
+* `decode`, `decode nvdec`: decoding alone, as our decoder process does it.
 
 All get the same options of onnxruntime, so that threads are counted and never spin. Decoding counts
 on all sides but the floor's; imports, loading and the first frame do not, and are told apart.
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     Find = Callable[[], Iterator[np.ndarray[Any, Any]]]
 
 DOTS = 5
-BATCH = 16
 CHUNK = 2
 """Frames that the daemon works on at once, on a CPU."""
 BLUE_FOR_RED = [2, 1, 0, 4, 3]
@@ -69,10 +69,17 @@ class Case:
     def session(self, path: str) -> ort.InferenceSession:
         """A network with the options that all sides get."""
         provider = f"{self.device.upper()}ExecutionProvider"
-        session = ort.InferenceSession(path, self.options(), providers=[provider])
+        session = ort.InferenceSession(
+            path, self.options(), providers=[provider], provider_options=[self.of_provider]
+        )
         if session.get_providers()[0] != provider:
             raise SystemExit(f"{provider} cannot be used")
         return session
+
+    @property
+    def of_provider(self) -> dict[str, str]:
+        """Of CUDA: no more memory than it needs, not powers of two, so that 25 processes fit."""
+        return {"arena_extend_strategy": "kSameAsRequested"} if self.device == "cuda" else {}
 
     def options(self) -> ort.SessionOptions:
         """Threads that are counted, and do not spin."""
@@ -220,7 +227,9 @@ def rtmlib(case: Case, every: int) -> Find:
     )
     # It takes no options for onnxruntime.
     make = ort.InferenceSession
-    ort.InferenceSession = partial(make, sess_options=case.options())
+    ort.InferenceSession = partial(
+        make, sess_options=case.options(), provider_options=[case.of_provider]
+    )
     tracker = PoseTracker(solution, det_frequency=every, device=case.device)
     ort.InferenceSession = make
 
@@ -246,20 +255,21 @@ def floor(case: Case) -> Find:
     return find
 
 
-def alone(case: Case, network: str) -> Find:
-    """One network of ours in batches, as our engine runs it; a step is a frame."""
-    from posewatch.vision.engine import OnnxEngine
-    from posewatch.vision.providers import Device
-
-    path = case.folded / f"{network}.onnx"
-    engine = OnnxEngine({network: path}, device=Device(case.device), batch=BATCH)
-    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-    pictures = np.zeros((BATCH, *session.get_inputs()[0].shape[1:]), np.uint8)
+def decode(case: Case, *, nvdec: bool) -> Find:
+    """Pictures in RGB, as all of ours begin with them, again from the start at the end."""
+    from posewatch.vision.decode import VideoReader
+    from posewatch.vision.hardware import Nvdec
+    from posewatch.vision.video import DecodeLimits
 
     def find() -> Iterator[np.ndarray[Any, Any]]:
         while True:
-            engine.infer(network, pictures)
-            yield from np.full((BATCH, DOTS, 2), np.nan)
+            with Path(case.video).open("rb") as file:
+                hardware = Nvdec(0) if nvdec else None
+                reader = VideoReader(file.fileno(), DecodeLimits(), hardware=hardware)
+                picture = np.empty((reader.info.height, reader.info.width, 3), np.uint8)
+                while reader.read_into(picture) is not None:
+                    yield np.full((DOTS, 2), np.nan)
+                reader.close()
 
     return find
 
@@ -279,8 +289,9 @@ def peak_bytes() -> int:
 
 def main(side: str, detector: str, pose: str, *arguments: str) -> None:
     """Run one side."""
-    folded, video, frames, threads, found, *device = arguments
-    case = Case(detector, pose, Path(folded), video, int(threads), *(device or ["cpu"]))
+    folded, video, frames, threads, found, *more = arguments
+    device, *together = more or ["cpu"]
+    case = Case(detector, pose, Path(folded), video, int(threads), device)
     if case.device == "cuda":
         ort.preload_dlls()
     begun = time.perf_counter()
@@ -288,19 +299,26 @@ def main(side: str, detector: str, pose: str, *arguments: str) -> None:
         find = today(case)
     elif side == "floor":
         find = floor(case)
-    elif side.startswith("alone "):
-        find = alone(case, side.removeprefix("alone "))
+    elif side.startswith("decode"):
+        find = decode(case, nvdec=side.endswith("nvdec"))
     elif side.startswith("rtmlib "):
         find = rtmlib(case, int(side.removeprefix("rtmlib ")))
     else:
         find = ours(case, side)
     for _ in islice(find(), 1):  # the first run of a session makes its memory
         pass
+    load_seconds = time.perf_counter() - begun
+    if together:
+        sys.stdout.write("loaded\n")
+        sys.stdout.flush()
+        if not sys.stdin.readline():
+            raise SystemExit("nobody waits for this any more")
     loaded, cpu = time.perf_counter(), cpu_seconds()
     points = np.array(list(islice(find(), int(frames))))
     told = {
         "frames": len(points),
-        "load_seconds": loaded - begun,
+        "load_seconds": load_seconds,
+        "ended": time.time(),
         "seconds": time.perf_counter() - loaded,
         "cpu_seconds": cpu_seconds() - cpu,
         "peak_bytes": peak_bytes(),

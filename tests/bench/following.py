@@ -79,7 +79,7 @@ class BlazePose:
         if network != "pose":
             return outputs
         rows, presence = outputs[0].reshape(len(batch), -1, 5)[:, :33], outputs[1][:, None]
-        seen = presence / (1 + np.exp(-rows[..., 3:4]))
+        seen = presence * np.exp(-np.logaddexp(0, -rows[..., 3:4]))
         return (np.concatenate([rows[..., :2], seen], axis=2),)
 
 
@@ -202,11 +202,12 @@ def rtmlib() -> Callable[[TopDown, Clip, NDArray[np.float32]], NDArray[np.float3
         rows = np.full_like(truth, np.nan)
         for row, frame, true in zip(rows, clip.frames, truth, strict=True):
             people, scores = map(np.asarray, tracker(frame))
-            people = np.where((scores >= ours.pose.score)[..., None], people / clip.size, -1.0)
-            away = np.linalg.norm(people - true, axis=-1).mean(axis=-1)
-            row[:] = people[np.nan_to_num(away).argmin()]
-            if (row == -1).all():
-                row[:] = np.nan
+            away = np.linalg.norm(people / clip.size - true, axis=-1)
+            nearest = (
+                np.where((true != -1).any(axis=-1), np.nan_to_num(away), 0).sum(axis=1).argmin()
+            )
+            row[:] = people[nearest] / clip.size
+            row[scores[nearest] < ours.pose.score] = -1
         return rows
 
     return ask

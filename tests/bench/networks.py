@@ -4,7 +4,7 @@ Each is compared with its conversion before mending, and with LiteRT on the TFLi
 environment with `ai-edge-litert` is given:
 
     python3 -m venv build/litert && build/litert/bin/pip install ai-edge-litert
-    python tests/bench/networks.py
+    make bench BENCH=networks
 
 LiteRT runs the TFLite files as they are: with the heads that our conversion leaves out, and without
 the normalisation of the picture that ours includes.

@@ -1,4 +1,4 @@
-"""The benchmarks of DWPose, tried with tiny networks, so that they run when they are wanted."""
+"""The benchmark of DWPose, tried with tiny networks, so that it runs when it is wanted."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 BENCH = Path(__file__).parent
 RESULTS = BENCH.parents[1] / "build" / "bench"
@@ -22,18 +20,3 @@ def test_dwpose_is_compared_with_today_s_loop_and_the_floor() -> None:
         ("every 10, threads: 1", "floor"),
     }
     assert all(row["ours"] > 0 and row["theirs"] > 0 for row in rows)
-
-
-@pytest.mark.long
-def test_what_runs_on_a_gpu_runs() -> None:
-    """From networks and videos to a table, with the real daemon; on a CPU."""
-    command = [sys.executable, BENCH / "dwpose_gpu.py", "run", "--small"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 -- our own file
-    rows = json.loads((RESULTS / "dwpose-gpu-small.json").read_text())
-    assert {(row["case"], row["against"]) for row in rows} >= {
-        ("always, 2 in flight", "today, processes: 1"),
-        ("auto, 2 in flight", "today, processes: 2"),
-        ("8 short videos in flight", "one by one"),
-    }
-    assert all(row["ours"] > 0 and row["theirs"] > 0 for row in rows)
-    assert "a further video takes" in done.stdout

@@ -52,6 +52,7 @@ from posewatch.storage.s3 import S3Storage
 from posewatch.storage.s3_memory import MemoryObjects
 from posewatch.worker.cancel import Cancellation, StoppedError
 from posewatch.worker.publish import Publisher
+from storage.folders import write_by_hand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -201,13 +202,7 @@ class World:
             return self.memory.put(key, data)
         if self.kind == S3:
             return Version(len(data), self.bucket.write(key, data))
-        path = self.folder / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.parent / ".hand"
-        fresh.write_bytes(data)
-        fresh.rename(path)
-        found = path.stat()
-        return Version(found.st_size, str(found.st_mtime_ns))
+        return write_by_hand(self.folder, key, data)
 
     def delete(self, key: str) -> None:
         if self.kind == POSIX:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -118,3 +119,10 @@ def test_no_value_of_any_field_makes_the_reader_raise(field: str, value: object)
     content = {**json.loads(encode(DONE)), field: value}
     found = decode(json.dumps(content).encode())
     assert found is None or isinstance(found, Receipt | Foreign)
+
+
+def test_every_fault_is_documented() -> None:
+    document = Path(__file__).parents[2] / "docs" / "formats.md"
+    _, _, chapter = document.read_text(encoding="utf-8").partition("| fault | when |\n|---|---|\n")
+    rows = chapter.partition("\n\n")[0].splitlines()
+    assert [row.split("|")[1].strip() for row in rows] == [f"`{fault}`" for fault in Fault]

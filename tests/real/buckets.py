@@ -65,6 +65,11 @@ class Bucket:
         self.put(key, make_video(path, frames=frames, size=(96 + 2 * number, 64)).read_bytes())
         path.unlink()
 
+    def put_videos(self, keys: Iterable[str], frames: int) -> None:
+        """Write small videos into the folder, no two of which are the same."""
+        for number, key in enumerate(keys):
+            self.put_video(key, frames, number)
+
     def get(self, key: str) -> bytes | None:
         """A whole file of the folder; None where there is none."""
         content = self._client.get(PREFIX + key, 1 << 40)

@@ -320,6 +320,20 @@ class Daemon:
             with refusal:
                 return refusal.code, refusal.read().decode()
 
+    def is_ready(self) -> None:
+        """Wait until it says so."""
+        until(lambda: self.get("/readyz")[0] == 200, "it is ready again", every=0.2)
+
+    def is_not_ready(self, why: str) -> None:
+        """Wait until it says that it is not ready, and why; it lives all the same."""
+
+        def refuses() -> bool:
+            status, text = self.get("/readyz")
+            return status == 503 and why in text
+
+        until(refuses, lambda: f"{why!r}: {self.get('/readyz')}\n{self.told()}", every=0.2)
+        assert self.get("/healthz")[0] == 200
+
     def metric(self, name: str, **labels: str) -> float:
         """The value of one metric; 0 where no such series has begun yet."""
         wanted = {f'{label}="{value}"' for label, value in labels.items()}

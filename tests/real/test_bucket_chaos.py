@@ -143,8 +143,7 @@ def test_four_daemons_one_killed_one_paused_and_a_bad_line(
         bucket = play.bucket
         videos = [f"{'abcd'[number % 4]}/{number:03}.mp4" for number in range(scale.videos)]
         bad = [f"a/bad-{number}.mp4" for number in range(scale.bad)]
-        for number, key in enumerate(videos):
-            bucket.put_video(key, FRAMES, number)
+        bucket.put_videos(videos, FRAMES)
         for number, key in enumerate(bad):
             bucket.put(key, b"this is no video %d" % number)
         first = dict(bucket.etags)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from real.daemons import Daemon, Fleet, Settings
+    from real.daemons import Fleet, Settings
     from s3.proxy import Seen
     from s3.servers import Server
 
@@ -191,7 +191,7 @@ def test_a_server_that_does_not_answer_is_waited_for(
     # and a service is started before the network is up.
     daemon = fleet.daemon(bucket.address, settings).start()
     daemon.says("the folder cannot be used yet")
-    not_ready(daemon, f"start: waiting for {bucket.address}")
+    daemon.is_not_ready(f"start: waiting for {bucket.address}")
     proxy.plan = faithful
     daemon.says("the folder can be used now")
     until(lambda: bucket.receipt("a.mp4"), "it works")
@@ -199,17 +199,6 @@ def test_a_server_that_does_not_answer_is_waited_for(
 
 
 # Wrong later
-
-
-def not_ready(daemon: Daemon, why: str) -> None:
-    """Wait until it says that it is not ready, and why; it lives all the same."""
-
-    def refuses() -> bool:
-        status, text = daemon.get("/readyz")
-        return status == 503 and why in text
-
-    until(refuses, lambda: f"{why!r}: {daemon.get('/readyz')}\n{daemon.told()}", every=0.2)
-    assert daemon.get("/healthz")[0] == 200
 
 
 TOKEN, DENIED = error(400, "ExpiredToken"), error(403, "AccessDenied")
@@ -256,7 +245,7 @@ def test_what_goes_wrong_later_is_waited_for(
     proxy.plan = plan
     bucket.put_video("b.mp4", 3, 2)
     assert cause in daemon.says("the folder is in trouble")["message"]
-    not_ready(daemon, why)
+    daemon.is_not_ready(why)
     told = requests_of([daemon])
     assert sum(n for (_, answer), n in told.items() if answer == outcome) > 0
     if wrong != "permission":  # the listing works
@@ -287,7 +276,7 @@ def test_a_server_that_falls_silent_is_told_of(
     # Two tries of 20 s each, and the time until the next scan.
     line = daemon.says("the folder is in trouble", seconds=75)
     assert "Read timeout" in line["message"]
-    not_ready(daemon, "folder: unavailable")
+    daemon.is_not_ready("folder: unavailable")
     proxy.plan = faithful
     bucket.put_video("a.mp4")
     daemon.says("the folder works again", seconds=75)

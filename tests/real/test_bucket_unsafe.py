@@ -78,8 +78,7 @@ def test_it_is_refused_and_one_daemon_may_have_it(
 ) -> None:
     bucket = Bucket(careless, tmp_path)
     videos = [f"{number}.mp4" for number in range(4)]
-    for number, key in enumerate(videos):
-        bucket.put_video(key, FRAMES, number)
+    bucket.put_videos(videos, FRAMES)
     settings = bucket_settings(careless.endpoint, tmp_path / "passwd", SETTINGS)
     file = fleet.home.path / "refused.toml"
     write_settings(file, settings, fleet.home.path / "cache")
@@ -110,8 +109,7 @@ def test_two_daemons_with_a_share_each_do_everything_once(
 ) -> None:
     bucket = Bucket(moto_server, tmp_path)
     videos = [f"{number}.mp4" for number in range(16)]
-    for number, key in enumerate(videos):
-        bucket.put_video(key, FRAMES, number)
+    bucket.put_videos(videos, FRAMES)
     with Proxy(moto_server.endpoint, strip=CONDITIONS) as proxy:
         first, second = (
             fleet.daemon(

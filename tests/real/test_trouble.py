@@ -54,21 +54,6 @@ def _fill(disk: Path) -> Path:
             return ballast
 
 
-def _not_ready(daemon: Daemon, why: str) -> None:
-    """Wait until it says that it is not ready, and why; it lives all the same."""
-
-    def refused() -> bool:
-        status, text = daemon.get("/readyz")
-        return status == 503 and why in text
-
-    until(refused, lambda: f"/readyz says {why!r}: {daemon.get('/readyz')}", every=0.2)
-    assert daemon.get("/healthz")[0] == 200
-
-
-def _ready(daemon: Daemon) -> None:
-    until(lambda: daemon.get("/readyz")[0] == 200, "it is ready again", every=0.2)
-
-
 def _undamaged(daemon: Daemon, folder: Path, before: dict[str, str]) -> None:
     """It was nobody's fault, and nothing was lost."""
     assert not daemon.said("failed")
@@ -90,14 +75,14 @@ def test_a_disk_that_is_full_before_the_claim(folder: Path, fleet: Fleet) -> Non
         line = daemon.says("the folder is in trouble")
         assert "No space left" in line["message"]
         assert "Make room" in line["hint"]
-        _not_ready(daemon, "folder: full. Make room")
+        daemon.is_not_ready("folder: full. Make room")
         assert receipt_of(late) is None
         ballast.unlink()
         until(lambda: finished([late]), "it is done when there is room")
         assert_whole(late, 4)
         assert len(daemon.said("the folder is in trouble")) == 1, "told once"
         daemon.says("the folder works again")
-        _ready(daemon)
+        daemon.is_ready()
         _undamaged(daemon, folder, before)
 
 
@@ -110,13 +95,13 @@ def test_a_disk_that_fills_up_during_the_work(folder: Path, fleet: Fleet) -> Non
         ballast = _fill(folder)
         line = daemon.says("the folder is in trouble")
         assert "No space left" in line["message"]
-        _not_ready(daemon, "folder: full. Make room")
+        daemon.is_not_ready("folder: full. Make room")
         ballast.unlink()
         until(lambda: finished([video]), "it is done when there is room")
         # The poses were kept meanwhile.
         assert assert_whole(video, 60).attempt == 1
         assert len(daemon.said("claimed")) == 1
-        _ready(daemon)
+        daemon.is_ready()
         _undamaged(daemon, folder, before)
 
 
@@ -129,11 +114,11 @@ def test_a_disk_that_is_mounted_read_only(folder: Path, fleet: Fleet) -> None:
         _mount("-o", "remount,ro", folder)
         line = daemon.says("the folder is in trouble")
         assert "Read-only file system" in line["message"]
-        _not_ready(daemon, "folder: read only. ")
+        daemon.is_not_ready("folder: read only. ")
         _mount("-o", "remount,rw", folder)
         until(lambda: finished([video]), "it is done when it may be")
         assert_whole(video, 60)
-        _ready(daemon)
+        daemon.is_ready()
         _undamaged(daemon, folder, before)
 
 
@@ -149,10 +134,10 @@ def test_a_folder_without_the_permission_to_write(folder: Path, plain_fleet: Fle
     line = daemon.says("the folder is in trouble")
     assert "Permission denied" in line["message"]
     assert "permission" in line["hint"]
-    _not_ready(daemon, "folder: denied. Give the user")
+    daemon.is_not_ready("folder: denied. Give the user")
     folder.chmod(0o755)
     until(lambda: finished([folder / "late.mp4"]), "it is done when it may be")
-    _ready(daemon)
+    daemon.is_ready()
     _undamaged(daemon, folder, before)
 
 
@@ -166,11 +151,11 @@ def test_one_sub_folder_without_permission_stops_nobody_else(
     locked.chmod(0o555)
     daemon = plain_fleet.daemon(folder, SETTINGS).start()
     until(lambda: finished(good), "the others are done", seconds=30)
-    _not_ready(daemon, "folder: denied. Give the user")
+    daemon.is_not_ready("folder: denied. Give the user")
     assert len(daemon.said("the folder is in trouble")) == 1, "told once"
     locked.chmod(0o755)
     until(lambda: finished(denied), "they are done when they may be")
-    _ready(daemon)
+    daemon.is_ready()
 
 
 def test_the_cache_is_on_a_full_disk(folder: Path, tmp_path: Path, fleet: Fleet) -> None:
@@ -185,10 +170,10 @@ def test_the_cache_is_on_a_full_disk(folder: Path, tmp_path: Path, fleet: Fleet)
         before |= digests(folder)
         line = daemon.says("this machine is in trouble")
         assert "No space left" in line["message"]
-        _not_ready(daemon, "machine: No space left on device")
+        daemon.is_not_ready("machine: No space left on device")
         ballast.unlink()
         until(lambda: finished([late]), "it is done when there is room")
-        _ready(daemon)
+        daemon.is_ready()
         _undamaged(daemon, folder, before)
 
 
@@ -202,11 +187,11 @@ def test_a_folder_that_is_renamed_and_comes_back(folder: Path, fleet: Fleet) -> 
     away = folder.rename(folder.with_name("away"))
     line = daemon.says("the folder is in trouble")
     assert "not there any more" in line["message"]
-    _not_ready(daemon, "folder: unmounted")
+    daemon.is_not_ready("folder: unmounted")
     assert digests(away) == before
     away.rename(folder)
     daemon.says("the folder works again")
-    _ready(daemon)
+    daemon.is_ready()
     until(lambda: finished([working]), "it works on")
     assert_whole(working, 400)
     _undamaged(daemon, folder, before)
@@ -227,12 +212,12 @@ def test_a_folder_that_is_unmounted_and_mounted_again(
             until(lambda: finished([video]) and not leftovers(folder), "the first is done")
         finally:
             _unmount(folder)
-        _not_ready(daemon, "folder: unmounted. ")
+        daemon.is_not_ready("folder: unmounted. ")
         # Below the mount there is another, empty folder: nothing is written there.
         put_video(folder / "hidden.mp4")
         _mount("--bind", disk, folder)
         try:
-            _ready(daemon)
+            daemon.is_ready()
             # Hints come again, too: the next scan is far away.
             daemon.configure({**SETTINGS, "watch": {"scan_interval": 3600.0}})
             daemon.send(signal.SIGHUP)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import threading
 from collections import deque
 from contextlib import contextmanager
@@ -22,12 +24,14 @@ class Canned:
         body: what follows the headers.
         headers: of it.
         cut: how many bytes of the body are held back, though announced.
+        reset: whether the connection is broken then, not closed.
     """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: int = 0
+    reset: bool = False
 
 
 def error(status: int, code: str, more: str = "", **headers: str) -> Canned:
@@ -85,6 +89,10 @@ class CannedServer:
                     self.wfile.write(canned.body[: len(canned.body) - canned.cut])
                 if canned.cut:
                     self.close_connection = True
+                if canned.reset:
+                    linger = struct.pack("ii", 1, 0)
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    self.connection.close()
 
             do_GET = do_PUT = do_HEAD = do_DELETE = answer  # noqa: N815 -- http.server's names
 

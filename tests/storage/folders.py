@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from posewatch.base.clock import ManualClock
@@ -61,6 +62,17 @@ class Folder:
         return set() if self.bucket else {staging_key(key)}
 
 
+def write_by_hand(root: Path, key: str, data: bytes) -> Version:
+    """Write a local file as a careful program does."""
+    path = root / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.parent / ".hand"
+    fresh.write_bytes(data)
+    fresh.rename(path)
+    found = path.stat()
+    return Version(found.st_size, str(found.st_mtime_ns))
+
+
 def make_folder(kind: str, root: Path) -> Folder:
     base = kind.removeprefix("faulty-")
     faulty = base != kind
@@ -73,17 +85,11 @@ def make_folder(kind: str, root: Path) -> Folder:
         return bucket_folder(HookedObjects(objects) if faulty else objects, "", objects)
     posix = PosixStorage(root, HookedFiles() if faulty else None)
     storage = FaultyStorage(posix) if faulty else posix
-
-    def put(key: str, data: bytes) -> Version:
-        path = root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.parent / ".hand"
-        fresh.write_bytes(data)
-        fresh.rename(path)
-        found = path.stat()
-        return Version(found.st_size, str(found.st_mtime_ns))
-
-    return Folder(storage, put, lambda key: (root / key).unlink(missing_ok=True))
+    return Folder(
+        storage,
+        put=partial(write_by_hand, root),
+        delete=lambda key: (root / key).unlink(missing_ok=True),
+    )
 
 
 class Hand(Protocol):

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -189,6 +190,20 @@ def test_a_part_of_a_body_is_no_content(scene: Scene) -> None:
     with pytest.raises(UnavailableError):
         scene.client.get("a", 100)
     assert scene.counted == {(Request.GET, Answer.LOST): 1}
+
+
+def test_a_part_of_an_error_says_nothing(scene: Scene) -> None:
+    scene.answers(replace(error(404, "NoSuchKey"), cut=20, reset=True))
+    for ask in (
+        lambda client: client.get("a", 100),
+        lambda client: next(client.pieces("a", "0123", 0, 10)),
+        lambda client: client.put("a", body_of(b"new"), None),
+        lambda client: client.list(""),
+        lambda client: client.delete("a"),
+    ):
+        with pytest.raises(UnavailableError):
+            ask(scene.client)
+    assert {answer for _request, answer in scene.counted} == {Answer.LOST}
 
 
 def test_a_part_of_a_range_is_told(scene: Scene) -> None:

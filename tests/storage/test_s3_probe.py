@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -26,11 +21,10 @@ from posewatch.storage.s3_memory import MemoryObjects
 from posewatch.storage.s3_objects import Page
 from posewatch.storage.s3_probe import Promises, check_safe, probe
 from posewatch.storage.s3_sure import MisconfiguredError
+from s3.proxy import CONDITIONS, Proxy
 from s3.servers import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from posewatch.storage.s3_objects import Body
 
 SAFE = Promises(unsafe="", md5=True)
@@ -149,48 +143,9 @@ def test_real_servers_can_be_shared(request: pytest.FixtureRequest, name: str) -
     assert client.list("").objects == []
 
 
-@contextmanager
-def deaf(endpoint: str) -> Iterator[str]:
-    """A proxy that takes the conditions out of every request. (moto checks no signatures.)"""
-    host = urlsplit(endpoint).netloc
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_arguments: object) -> None:
-            pass
-
-        def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            headers = {k: v for k, v in self.headers.items() if not k.startswith("If-")}
-            headers.pop("Expect", None)
-            behind = http.client.HTTPConnection(host)
-            behind.request(self.command, self.path, body, headers)
-            answer = behind.getresponse()
-            data = answer.read()
-            self.send_response(answer.status)
-            for name, value in answer.getheaders():
-                if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-            behind.close()
-
-        do_GET = do_PUT = do_DELETE = answer  # noqa: N815 -- http.server's names
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as proxy:
-        proxy.daemon_threads = True
-        thread = threading.Thread(target=proxy.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{proxy.server_port}"
-        proxy.shutdown()
-        thread.join()
-
-
 def test_a_server_that_ignores_the_condition_is_found_out(moto_server: Server) -> None:
     bucket = moto_server.bucket()
-    with deaf(moto_server.endpoint) as endpoint:
-        client = Server("a deaf one", endpoint).client(bucket)
+    with Proxy(moto_server.endpoint, strip=CONDITIONS) as proxy:
+        client = Server("a deaf one", proxy.door("all")).client(bucket)
         # HEAD is not needed: where nothing is refused, nobody looks again.
         assert "ignores If-None-Match" in probe(client, "", SystemClock()).unsafe

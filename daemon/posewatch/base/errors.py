@@ -46,7 +46,6 @@ class Fault(StrEnum):
     TRUNCATED = "truncated"  # ends before its container says that it does
     DAMAGED = "damaged"  # some frame could not be decoded
     TOO_LARGE = "too-large"  # more pixels or bytes than the settings allow
-    CHANGED = "changed"  # replaced while it was being read
     CRASHED = "crashed"  # killed the decoder or the worker, again and again
     STALLED = "stalled"  # the decoder made no progress
     NAME_TAKEN = "name-taken"  # another video, or a foreign file, owns the result's name

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from posewatch.catalog import records
 from posewatch.catalog.kept import Kept
 from posewatch.catalog.listing import version_of
 from posewatch.catalog.records import Video
+from posewatch.catalog.rivals import Rivals
 from posewatch.catalog.verdict import (
     FINISHED,
     OPEN,
@@ -77,7 +76,7 @@ class Catalog:
     rules: Rules
     _videos: Packed[Video] = field(default_factory=records.videos)  # the longest known first
     _kept: Kept = field(default_factory=Kept)
-    _rivals: dict[str, list[str]] = field(default_factory=dict)  # inputs that share a stem
+    _rivals: Rivals = field(default_factory=Rivals)
     _held: dict[str, Held] = field(default_factory=dict)
     _counts: Counter[tuple[State, bool]] = field(default_factory=Counter)  # and whether mine
     _later: Iterator[str] = field(default_factory=lambda: iter(()))  # that wait since the scan
@@ -119,7 +118,7 @@ class Catalog:
                     self._forget(key, video)
         if fresh or vanished:
             self._videos.tidy()
-            self._rivals = _rivals(self._videos)
+            self._rivals.find(self._videos)
         self._kept.listed(listing.kept, began, hidden)
 
     def _seen(self, key: str, version: Version, began: float) -> bool:
@@ -215,7 +214,7 @@ class Catalog:
         version = version_of(entry)
         video = self._videos.get(key)
         if video is None:
-            self._note_rivals(key)
+            self._rivals.note(key, self._videos, self.rules.suffixes)
         if video is None or video.version != version:
             if video is not None:
                 self._forget(key, video)
@@ -233,12 +232,6 @@ class Catalog:
     def _wait_no_more(self, key: str) -> None:
         self._ready.pop(key, None)
         self._after.pop(key, None)
-
-    def _note_rivals(self, key: str) -> None:
-        stem = names.stem(key)
-        spellings = {stem + s for suffix in self.rules.suffixes for s in (suffix, suffix.upper())}
-        if same := {spelling for spelling in spellings if spelling in self._videos}:
-            self._rivals[stem] = sorted(same | {key, *self._rivals.get(stem, ())})
 
     def gone(self, key: str, version: Version | None = None) -> None:
         """The input is not there any more, or not in this version any more."""
@@ -413,9 +406,7 @@ class Catalog:
         """
         if self._kept.foreign and (foreign := names.receipt_key(key)) in self._kept.foreign:
             return foreign
-        if not self._rivals:
-            return key
-        rivals = [r for r in self._rivals.get(names.stem(key), ()) if r in self._videos]
+        rivals = [rival for rival in self._rivals.of(key) if rival in self._videos]
         if len(rivals) < 2:
             return key
         receipt = self._kept.receipt(names.receipt_key(key))
@@ -450,16 +441,3 @@ class Catalog:
             owner=owner,
         )
         return decide(view, self.rules, now)
-
-
-def _rivals(videos: Collection[str]) -> dict[str, list[str]]:
-    """The inputs that differ in their suffix only, by their stem."""
-    # There are few, so by the hashes first: a set of all stems would take more than all the rest.
-    hashes = np.fromiter((hash(names.stem(key)) for key in videos), np.int64, len(videos))
-    hashes.sort()
-    twice = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
-    rivals: dict[str, list[str]] = {}
-    for key in videos if twice else ():
-        if hash(names.stem(key)) in twice:
-            rivals.setdefault(names.stem(key), []).append(key)
-    return {stem: keys for stem, keys in rivals.items() if len(keys) > 1}

@@ -23,7 +23,25 @@ if TYPE_CHECKING:
     from posewatch.service.overview import Overview
 
 
-class Bar:
+class _Shown:
+    """Bars that are there for as long as the work lasts."""
+
+    _progress: Progress
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+
+class Bar(_Shown):
     """One bar for one piece of work; gone when it is done.
 
     Args:
@@ -56,20 +74,8 @@ class Bar:
         """Another part of it, and how much of that is done."""
         self._progress.update(self._task, description=title, completed=done, total=total)
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
-
-
-class DrainView:
+class DrainView(_Shown):
     """Videos done, frames a second and time left of `run --until-idle`.
 
     Args:
@@ -102,18 +108,6 @@ class DrainView:
             rate=f"{now.frames_per_second:.1f} frames/s" if now.frames_per_second else "",
             left=_duration(now.seconds_left),
         )
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
 
 def _duration(seconds: float | None) -> str:

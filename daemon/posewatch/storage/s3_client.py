@@ -174,7 +174,10 @@ class S3Client:
     @contextmanager
     def _request(self, request: Request, key: str) -> Iterator[None]:
         """Count a request, and translate what it raises."""
-        from botocore import exceptions  # noqa: PLC0415 -- only where a bucket is watched
+        # Only where a bucket is watched. urllib3 speaks where botocore does not translate it: when
+        # the text of an error is cut off.
+        from botocore import exceptions  # noqa: PLC0415 -- see above
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415 -- see above
 
         answer = Answer.LOST
         try:
@@ -191,7 +194,7 @@ class S3Client:
                 hint="Set [folder] passwd_file or profile, or AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials",
             ) from error
-        except (exceptions.HTTPClientError, exceptions.BotoCoreError) as error:
+        except (exceptions.BotoCoreError, HTTPError) as error:
             raise UnavailableError(
                 f"could not {request.value} {key or self.place.bucket!r} in {self.place}: {error}"
             ) from error

@@ -99,6 +99,18 @@ def test_who_was_followed_is_expected_where_and_as_fast_as_keypoints_went(every:
     np.testing.assert_array_equal(ids, [0] * 8 + [np.nan] * 8 + [0] * 4)
 
 
+def test_a_second_box_of_the_same_person_is_nobody_when_it_is_gone() -> None:
+    """A crowd's detector sees one of two twice, for once; then who is there stands between."""
+    tracks = Tracks(Rule.LARGEST, 1000, 1)
+    one, twice, other = [100, 50, 140, 150, 0.9], [122, 50, 160, 150, 0.5], [400, 50, 430, 150, 0.8]
+    assert tracks.see(np.float32([one, other]), 0.0) == {0: 0}
+    assert tracks.see(np.float32([one, twice, other]), 0.2) == {0: 0}
+    between = [114, 50, 154, 150, 0.9]
+    assert overlaps(np.float32([between]), np.float32([one, twice])).argmax() == 1
+    assert tracks.see(np.float32([between, other]), 0.4) == {0: 0}
+    assert tracks.number(0) == 0
+
+
 def test_best_pairs_first_is_nearly_always_the_best_assignment() -> None:
     """Greedy against all permutations, for 2 to 5 people who move at random in a crowd."""
     rng = np.random.default_rng(0)

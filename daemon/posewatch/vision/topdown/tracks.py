@@ -50,6 +50,8 @@ class _Person:
         seen: when, in seconds.
         velocity: of the middle, in pixels a second, (2,).
         hidden: whether the last look did not find it.
+        double: whether it was seen once only, where somebody known was seen as well: detectors
+            now and then have two boxes for one person.
     """
 
     number: int
@@ -57,6 +59,7 @@ class _Person:
     seen: float
     velocity: NDArray[np.float32] = field(default_factory=lambda: np.zeros(2, np.float32))
     hidden: bool = False
+    double: bool = False
 
     def expected(self, time: float) -> NDArray[np.float32]:
         """Where the box should be by now, (4,)."""
@@ -70,14 +73,15 @@ class _Person:
             way = (box[:2] + box[2:] - self.box[:2] - self.box[2:]) / 2
             weight = np.float32(1 - math.exp(-passed / _STEADY))
             self.velocity += weight * (way / np.float32(passed) - self.velocity)
-        self.box, self.seen, self.hidden = box, time, False
+        self.box, self.seen, self.hidden, self.double = box, time, False, False
 
 
 class Tracks:
     """Gives each person a number, and some of them a slot, for as long as they are to be seen.
 
     A box belongs to the person who is expected where it is: by overlap, best pair first, where the
-    person was seen in the last look; else by the distance of the middles. Somebody who is alone,
+    person was seen in the last look; else by the distance of the middles. Who was first seen on top
+    of somebody known, and only once, stands back. Somebody who is alone,
     as the person was, is taken for the same one, who moved quickly or was filmed anew. Who is not
     to be seen is waited for; who does not come back within a second is forgotten as soon as
     others are there.
@@ -123,9 +127,11 @@ class Tracks:
         for person in self._people:
             person.hidden = person.number not in known
         self._people = [p for p in self._people if not p.hidden or abs(time - p.seen) <= PATIENCE]
+        doubles = np.any(overlaps(found, found[list(who)]) >= _SAME, axis=1)
         for index in range(len(found)):
             if index not in who:
-                who[index] = _Person(self._given, found[index, :4], time)
+                box, double = found[index, :4], bool(doubles[index])
+                who[index] = _Person(self._given, box, time, double=double)
                 self._people.append(who[index])
                 self._given += 1
         self._alone = len(found) == 1
@@ -198,7 +204,7 @@ class Tracks:
             for index in range(len(found)):
                 overlap = float(common[number, index])
                 if overlap >= _SAME:
-                    yield 1 + overlap - (1 if person.hidden else 0), number, index
+                    yield overlap + (not (person.hidden or person.double)), number, index
                 elif person.hidden:
                     yield 0.3 * (1 - float(far[index]) / reach), number, index
 
