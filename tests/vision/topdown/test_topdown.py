@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 
 import topdown_by_hand as by_hand
+from posewatch.base.errors import ModelError
 from posewatch.models.fold import fold
 from posewatch.service.recipes import top_down
 from posewatch.vision.engine import OnnxEngine
@@ -66,6 +67,28 @@ def process(toy: TopDown, *frames: NDArray[np.uint8], step: int = 100) -> TopDow
     return type(parts[0])(
         *(np.concatenate([getattr(part, name) for part in parts]) for name in NAMES)
     )
+
+
+@pytest.mark.parametrize("nonsense", [np.nan, np.inf, 1e30])
+@pytest.mark.parametrize(("network", "column"), [("detector", 2), ("detector", 4), ("pose", 2)])
+def test_nonsense_is_no_result(nonsense: float, network: str, column: int) -> None:
+    class Engine:
+        """Somebody in the middle, and one number that means nothing."""
+
+        def infer(self, name: str, batch: NDArray[np.uint8]) -> Outputs:
+            answers = {"detector": [[40, 20, 80, 70, 0.9]] * 2, "pose": [[20, 30, 0.9]] * 3}
+            answer = np.repeat(np.array([answers[name]], np.float32), len(batch), axis=0)
+            if name == network:
+                answer[-1, -1, column] = nonsense
+            return (answer,)
+
+    toy = TopDown(
+        Engine(),
+        DetectorPlan("detector", DETECTOR_SIZE, fill=114, score=0.3, overlap=0.45),
+        PosePlan("pose", POSE_SIZE, padding=1.25, score=0.3, keypoints=3, openpose=False),
+    )
+    with pytest.raises(ModelError, match=f"the network {network} gives numbers that mean nothing"):
+        process(toy, scene(), scene())
 
 
 def test_keypoints_are_where_the_colours_are(toy: TopDown) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from posewatch.base.errors import ModelError
 from posewatch.vision.topdown import crops, keypoints
 from posewatch.vision.topdown.letterbox import letterbox, scale
 from posewatch.vision.topdown.people import suppress
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from posewatch.vision.engine import Engine
+
+
+_ABSURD = 1e6
+"""Pixels, far outside of any picture. Neither infinity nor NaN is below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +104,14 @@ class Finder:
 
         Args:
             images: (height, width, 3) RGB each; at least one.
+
+        Raises:
+            ModelError: what the network gives is no boxes.
         """
         plan = self._detector
         width, height = self._size
         (found,) = self._engine.infer(plan.name, letterbox(list(images), plan.size, plan.fill))
+        _check(plan.name, found[~(found[..., 4] <= plan.score)])
         boxes = found.copy()
         boxes[..., :4] /= np.float32(scale((width, height), plan.size))
         return [suppress(of_frame, plan.score, plan.overlap) for of_frame in boxes]
@@ -118,13 +127,26 @@ class Finder:
 
         Returns:
             (n, keypoints, 2) in pixels of the frame, and (n, keypoints) scores.
+
+        Raises:
+            ModelError: what the network gives is no keypoints.
         """
         plan = self._pose
         places = [crops.around(box, plan.padding, plan.size) for box in boxes]
         cut = crops.cut(list(zip(images, places, strict=True)), plan.size)
         (found,) = self._engine.infer(plan.name, cut)
+        _check(plan.name, found)
         points = crops.in_frame(found[..., :2], places, plan.size)
         scores = found[..., 2]
         if plan.openpose:
             return keypoints.with_neck(points, scores, plan.score)
         return points, scores
+
+
+def _check(network: str, found: NDArray[np.float32]) -> None:
+    """Stop before nonsense becomes a result."""
+    if not (np.abs(found) < _ABSURD).all():
+        raise ModelError(
+            f"the network {network} gives numbers that mean nothing: {np.abs(found).max()}",
+            hint="Sums can overflow in half precision: take the network in float32",
+        )
