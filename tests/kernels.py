@@ -61,8 +61,6 @@ def networks(folder: Path, holistic: InstalledModel) -> dict[str, Path]:
             decode = DetectionsDecode(kind="detections", person=0, most=100)
             told = told.model_copy(update={"decode": decode})
         for half in (False, True):
-            if half and name == "rtmdet":
-                continue  # its suppression wants float32 throughout
             data = detector.read_bytes()
             key = f"{name}-fp16" if half else name
             found[key] = folder / f"{key}.folded"

@@ -38,7 +38,7 @@ HERE = ROOT / "build" / "bench" / "gpu"
 PIECE = 56 << 20
 ONNXRUNTIME = "onnxruntime-gpu==1.31.1"
 """Of its CUDA 13. For an older driver: 1.26.0, the last for CUDA 12."""
-MORE = (ONNXRUNTIME, "flatbuffers", "packaging", "rtmlib==0.0.16", "tqdm")
+MORE = (ONNXRUNTIME, "packaging", "rtmlib==0.0.16", "tqdm")
 """Besides what posewatch needs; without what these ask for, which is among that."""
 LEFT_OUT = (
     "onnxruntime/capi/libonnxruntime_providers_tensorrt.so",
@@ -53,8 +53,6 @@ LEFT_OUT = (
     "**/tests",
 )
 """Of the packages: what is not run here."""
-CUDA = ("libcudart.so.13", "libcublasLt.so.13", "libcurand.so.10", "libcudnn.so.9")
-"""What onnxruntime loads of CUDA 13 and cuDNN 9, besides the driver."""
 
 
 class PackError(Exception):
@@ -80,9 +78,9 @@ def pack(into: Path, version: str) -> int:
     needs = config["options"]["install_requires"].splitlines()
     pip: list[str | Path] = [sys.executable, "-m", "pip", "install", "--quiet", "--target", site]
     pip += ["--no-compile", "--only-binary=:all:", "--python-version", version]
-    pip += ["--constraint", ROOT / "packaging" / "constraints.txt"]
+    known = ["--constraint", ROOT / "packaging" / "constraints.txt"]
     for wanted in (
-        [line for line in needs if line and not line.startswith("#")],
+        [*known, *(line for line in needs if line and not line.startswith("#"))],
         ["--no-deps", *MORE],
     ):
         subprocess.run([*pip, *wanted], check=True)  # noqa: S603 -- pip

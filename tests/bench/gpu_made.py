@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 import onnx
-from onnxruntime.transformers.float16 import convert_float_to_float16
 
 import planted
 import standins
@@ -141,7 +140,7 @@ class Work:
 
 
 def prepare(how: Size, folder: Path) -> Work:
-    """Make the networks, where they are not there yet, and the videos."""
+    """Make the networks and the videos, where they are not there yet."""
     published = planted.build(*how.nets, folder)
     told = card_of(*published, name="bench", keypoint_order="network")
     card = folder / "bench.json"
@@ -155,9 +154,10 @@ def prepare(how: Size, folder: Path) -> Work:
             path = standins.build(plain, folder)
             files[0].write_bytes(fold(path.read_bytes(), network, loosen=True))
             files[1].write_bytes(fold(halved(path), network, loosen=True))
-    short, film = folder / "short.mp4", folder / "film.mp4"
-    planted.film(short, how.short, how.picture)
-    truth = planted.film(film, how.film, how.picture)
+    short, film, truth = (folder / name for name in ("short.mp4", "film.mp4", "truth.npy"))
+    if not truth.exists():
+        planted.film(short, how.short, how.picture)
+        np.save(truth, planted.film(film, how.film, how.picture))
     return Work(
         folder=folder,
         device=how.device,
@@ -166,7 +166,7 @@ def prepare(how: Size, folder: Path) -> Work:
         models=folder / "models",
         card=card,
         film=repeated(film, -(-how.frames // how.film)),
-        truth=truth,
+        truth=np.load(truth),
         short=short,
         drawn=film,
         size=how.picture,
@@ -175,6 +175,10 @@ def prepare(how: Size, folder: Path) -> Work:
 
 def halved(path: Path) -> bytes:
     """A published network that computes in fp16, and takes and gives what it did."""
+    from onnxruntime.transformers.float16 import (  # noqa: PLC0415 -- it changes sys.path
+        convert_float_to_float16,
+    )
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of weights too small for fp16
         half = convert_float_to_float16(onnx.load(path), keep_io_types=True)

@@ -67,10 +67,10 @@ class Watch:
         """Once."""
         query = "--query-gpu=memory.used,utilization.gpu,power.draw"
         command = [smi, "--id=0", query, "--format=csv,noheader,nounits"]
-        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603 -- NVIDIA's
         try:
+            said = subprocess.check_output(command, text=True, timeout=10)  # noqa: S603 -- NVIDIA's
             memory, use, power = (float(text) for text in said.split(","))
-        except ValueError:  # "[N/A]", or an error
+        except (ValueError, subprocess.SubprocessError):  # "[N/A]", or an error
             return
         self._seen.append((time.time(), memory, use, power))
 

@@ -66,17 +66,18 @@ def name_of(detect: str, flight: int, batch: int) -> str:
 def steps_of(how: Size, work: Work) -> Iterator[Step]:
     """All steps, those that tell most first."""
     (first, *flights), (one, many, *numbers) = how.flights, how.processes
-    yield Step(MACHINE, 15, partial(alone, "look", device=how.device))
+    network = work.folded / "pose.onnx"
+    yield Step(MACHINE, 15, partial(alone, "look", network=network, device=how.device))
     yield from ours(how, work, *first)
     for processes in (many, one):
         yield from theirs(how, work, processes)
-    yield from more_of_ours(how, work, *first)
     yield from floors(how, work)
     yield from shorts(work, first[1])
     yield from distances(how, work)
+    yield from variants(how, work)
+    yield from more_of_ours(how, work, *first)
     for flight in flights:
         yield from ours(how, work, *flight)
-    yield from variants(how, work)
     for processes in numbers:
         yield from theirs(how, work, processes)
 

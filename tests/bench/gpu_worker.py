@@ -92,18 +92,18 @@ def per_second(run: Run, pictures: NDArray[np.uint8], seconds: float) -> float:
     return done / (time.perf_counter() - begun)
 
 
-def look(device: str) -> dict[str, object]:
-    """What machine this is, and whether onnxruntime runs there."""
+def look(network: str, device: str) -> dict[str, object]:
+    """What machine this is, and what a network runs on there."""
     told: dict[str, object] = {
         "python": sys.version.split()[0],
         "onnxruntime": ort.__version__,
         "cores": len(os.sched_getaffinity(0)),
     }
     if device != "cpu":
-        told["not loaded"] = look_for_libraries(CUDA)
         gpu = find_gpus()[0]
         told |= {"gpu": str(gpu), "driver speaks CUDA": ".".join(map(str, gpu.cuda))}
-    return told
+    engine = OnnxEngine({"it": Path(network)}, device=Device(device), gpu=gpu_of(device))
+    return told | {"provider": engine.provider}
 
 
 def speed(network: str, device: str, batches: list[int], seconds: float) -> dict[str, float]:

@@ -27,7 +27,10 @@ from posewatch.models.check import check_file
 
 def halved(published: bytes) -> bytes:
     """A network in fp16; inputs and outputs stay as they are."""
-    model = convert_float_to_float16(onnx.load_from_string(published), keep_io_types=True)
+    model = onnx.load_from_string(published)
+    for place, node in enumerate(model.graph.node):
+        node.name = f"{place}/{node.name}"  # what the converter adds is called after them
+    model = convert_float_to_float16(model, keep_io_types=True)
     in_order(model.graph)
     onnx.checker.check_model(model)
     made: bytes = model.SerializeToString(deterministic=True)

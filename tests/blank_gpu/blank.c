@@ -2,7 +2,7 @@
 
    Memory of this GPU is the machine's own, which may be addressed as onnxruntime expects. Nothing
    that is launched on it runs, and zeros come back. What is copied is told to the file that
-   BLANK_GPU_LOG names, one line each. Structures are those of CUDA 13; names of parameters are left out, for they mean nothing. */
+   BLANK_GPU_LOG names, one line each. Structures are those of CUDA 13. */
 
 #include <fcntl.h>
 #include <stdint.h>

@@ -104,12 +104,12 @@ def test_cudnn_that_is_missing_is_told_at_the_start(
     environ: dict[str, str], tmp_path: Path, holistic_model: InstalledModel
 ) -> None:
     """CUDA is loaded without it, and misses it at the first convolution."""
-    libraries = tmp_path / "cuda"
-    shutil.copytree(environ["LD_LIBRARY_PATH"], libraries)
-    (libraries / "libcudnn.so.9").unlink()
+    folder = tmp_path / "cuda"
+    shutil.copytree(environ["LD_LIBRARY_PATH"], folder)
+    (folder / "libcudnn.so.9").unlink()
     done = subprocess.run(  # noqa: S603 -- our own file
         [sys.executable, INSIDE, holistic_model.network("hand_recrop")],
-        env=environ | {"LD_LIBRARY_PATH": str(libraries)},
+        env=environ | {"LD_LIBRARY_PATH": str(folder)},
         capture_output=True,
         text=True,
         check=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import tracemalloc
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -152,6 +153,20 @@ def test_the_newest_result_is_that_of_any_scan_that_was_heard_of(folder: Folder)
         folder.reader.scan()
     folder.acts.clear()
     assert folder.reader.scan().newest == Newest("2026-11-03", "newer.mp4", "newer.npz")
+
+
+def test_what_was_read_takes_little_memory(folder: Folder) -> None:
+    """Whole receipts would take ten times as much."""
+    for number in range(200):
+        folder.memory.put(f"{number}.posewatch.json", receipt(f"{number}.mp4"))
+    tracemalloc.start()
+    try:
+        scan = folder.reader.scan()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(scan.receipts) == 200
+    assert held / 200 < 1000
 
 
 def test_a_receipt_that_was_gone_is_read_again(folder: Folder) -> None:
