@@ -23,7 +23,7 @@ SECONDS = 6.0
 """How long a made clip is: one turn of the detector and a half."""
 
 KEYED = 40
-"""Levels by which a person differs from the ground, in the corners, that she stands out from."""
+"""Levels by which somebody who is cut out differs from the picture's upper corners."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def read(video: Path) -> Clip:
 
 
 def moved(clip: Clip) -> Iterator[tuple[str, Clip]]:
-    """What a camera that moves would have seen: the clips that `auto` was made on."""
+    """What a camera that moves would have seen: of such clips `auto` was made."""
     longer = Clip(clip.frames, 25).lasting(7.2)
     ways: dict[str, Callable[[float], tuple[float, float, float]]] = {
         "pans": lambda n: (250 * np.sin(n / 25), 20 * np.sin(n / 9), 0.9),
