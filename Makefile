@@ -76,7 +76,7 @@ dashboard-pictures:
 	  $(VENV)/python -m pytest -m '' tests/monitoring/test_panels.py
 
 test-blank-gpu: setup-dev
-	$(VENV)/python -m pip install --quiet --no-deps --target build/onnxruntime-gpu 'onnxruntime-gpu>=1.31.1'
+	$(VENV)/python -m pip install --quiet --no-deps --upgrade --target build/onnxruntime-gpu 'onnxruntime-gpu>=1.31.1'
 	POSEWATCH_REQUIRE_TOOLS=1 $(VENV)/python -m pytest -m '' tests/blank_gpu $(ARGS)
 
 test-system:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -710,3 +711,23 @@ def test_a_receipt_of_a_file_that_was_renamed_is_about_nobody() -> None:
     folder.scan()
     (job,) = folder.catalog.jobs(folder.now, 9)
     assert (job.key, job.why, job.taken_by) == ("a.mov", Why.NEW, None)
+
+
+def test_a_video_that_grows_for_days_costs_no_memory() -> None:
+    catalog = Catalog(RULES)
+
+    def scan(number: int) -> None:
+        entries = [Entry("camera.mp4", Version(number, str(number)))]
+        catalog.scanned(Listing.of(entries, SUFFIXES), float(number))
+        catalog.settle_up({}, float(number))
+
+    tracemalloc.start()
+    try:
+        scan(0)
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(1, 500):
+            scan(number)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 5_000  # it had been 45 bytes a scan

@@ -4,15 +4,14 @@
     python3 tests/bench/dwpose_gpu.py run     where the GPU is; nothing is asked of a network
     python3 tests/bench/dwpose_gpu.py run --small     tries it on a CPU, with tiny networks
 
-`pack` puts all packages that are needed into files `build/bench/gpu/pack.K-of-N`, so small that
-each goes with this repository into a transfer of 64 MiB. They are put into the same folder there,
-by any number of transfers; `--python` says which Python is there. CUDA 13, cuDNN 9 and a driver are
-not packed: they are taken from wherever the machine has them, PyTorch's too. Nothing else of that
-machine's packages is seen.
+`pack` puts all packages that are needed into files `build/bench/gpu/pack.K-of-N` of 56 MiB at
+most, for machines that are reached by small transfers. They are put into the same folder there;
+`--python` says which Python is there. CUDA 13, cuDNN 9 and a driver are not packed: they are taken
+from wherever the machine has them, PyTorch's too. Nothing else of that machine's packages is seen.
 
 `run` does one step after the other, those that tell most first. What each found is printed and
-kept at once, one that fails is told, and the table is made of what is there. Where commands may
-take no longer than ten minutes, call `run --resume --minutes 8` again until nothing is left.
+kept at once, one that fails is told, and the table is made of what is there. `run --minutes 8` ends
+after so long, and `run --minutes 8 --resume` goes on where that ended.
 
 This file needs Python alone; what is measured is in `gpu_measure.py`.
 """

@@ -149,7 +149,18 @@ def test_the_name_of_a_lock_tells_input_and_attempt(key: str, attempt: int) -> N
 
 
 @pytest.mark.parametrize(
-    "name", ["x.mp4", ".lock", "a/.lock", "x.lock.1", "x.lock.02", "x.lock.0", "x.lock.x", "x.LOCK"]
+    "name",
+    [
+        "x.mp4",
+        ".lock",
+        "a/.lock",
+        "x.lock.1",
+        "x.lock.02",
+        "x.lock.0",
+        "x.lock.x",
+        "x.LOCK",
+        "x.lock.2\N{ARABIC-INDIC DIGIT THREE}",
+    ],
 )
 def test_what_is_no_lock(name: str) -> None:
     assert parse_lock(name) is None

@@ -67,6 +67,10 @@ def test_a_video_is_known_by_its_suffix(key: str) -> None:
         "a.npz",
         "a.posewatch.json",
         "a.mp4/b.txt",
+        "a//b.mp4",  # of a bucket, and those below
+        "/b.mp4",
+        "a/../b.mp4",
+        "b\0.mp4",
     ],
 )
 def test_everything_else_is_none(key: str) -> None:

@@ -32,6 +32,13 @@ def test_an_old_file_stays_until_then(tmp_path: Path) -> None:
     assert output.read_bytes() == b"new"
 
 
+def test_what_was_not_written_does_not_come_to_be(tmp_path: Path) -> None:
+    output = tmp_path / "a.npz"
+    with pytest.raises(FileNotFoundError), whole_file(output, replace=False):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_must_not_be_replaced_is_not_even_begun(tmp_path: Path) -> None:
     output = tmp_path / "a.npz"
     output.write_bytes(b"old")

@@ -46,7 +46,7 @@ def test_more_than_two_hundred_bad_inputs_and_a_few_good_ones(
     wrong = [said for case in bad if (said := _unexpected(case))]
     assert not wrong, "\n".join(wrong)
     assert receipt_of(device.path) is None
-    assert len(daemon.said("ignored, because it leaves the folder", file=device.path.name)) == 1
+    assert len(daemon.said("ignored: it is no file of this folder", file=device.path.name)) == 1
     assert not [line for line in daemon.log() if "traceback" in line]
     told = Counter(line["video"] for line in daemon.said("failed"))
     assert set(told.values()) == {1}, "each failure is told once"

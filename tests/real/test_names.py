@@ -142,7 +142,7 @@ def test_links_are_followed_inside_of_the_folder_only(
     assert_whole(video, 2)
     assert_whole(linked, 2)
     for name in ("leaves.mp4", "leaves-by-dots.mp4"):
-        assert len(daemon.said("ignored, because it leaves the folder", file=name)) == 1
+        assert len(daemon.said("ignored: it is no file of this folder", file=name)) == 1
     # Two more scans, to see that nothing is said again, and nobody else is worked on.
     scans = daemon.metric("posewatch_scans_total", outcome="ok")
     until(
@@ -150,7 +150,7 @@ def test_links_are_followed_inside_of_the_folder_only(
         "two more scans",
         every=0.2,
     )
-    assert len(daemon.said("ignored, because it leaves the folder", file="leaves.mp4")) == 1
+    assert len(daemon.said("ignored: it is no file of this folder", file="leaves.mp4")) == 1
     assert {line["video"] for line in daemon.said("claimed")} == {"real/a.mp4", "linked.mp4"}
     assert receipt_of(secret) is None
     assert daemon.get("/readyz")[0] == 200

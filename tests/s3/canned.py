@@ -34,6 +34,12 @@ class Canned:
     reset: bool = False
 
 
+def break_off(connection: socket.socket) -> None:
+    """Reset a connection, rather than end it."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
 def error(status: int, code: str, more: str = "", **headers: str) -> Canned:
     """An error as S3 words it."""
     text = f"<Error><Code>{code}</Code><Message>as it says</Message>{more}</Error>"
@@ -90,9 +96,7 @@ class CannedServer:
                 if canned.cut:
                     self.close_connection = True
                 if canned.reset:
-                    linger = struct.pack("ii", 1, 0)
-                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-                    self.connection.close()
+                    break_off(self.connection)
 
             do_GET = do_PUT = do_HEAD = do_DELETE = answer  # noqa: N815 -- http.server's names
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote, urlsplit
 
 from posewatch.base.requests import Answer, Request
-from s3.canned import Canned, error
+from s3.canned import Canned, break_off, error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -429,13 +429,16 @@ def _send(caller: BaseHTTPRequestHandler, reply: _Reply | None, kept: int) -> No
     caller.wfile.flush()
     if kept < len(reply.body):
         caller.close_connection = True
+        # Of an error that ends early, some versions of botocore make what its status says.
+        if reply.status >= 300:
+            break_off(caller.connection)
 
 
 def _answer(reply: _Reply | None, kept: int, request: Request) -> Answer:
     """What a daemon must take an answer for."""
     if reply is None:
         return Answer.LOST
-    if kept < len(reply.body) and request is not Request.HEAD and reply.status < 300:
+    if kept < len(reply.body) and request is not Request.HEAD:
         return Answer.LOST
     if reply.status == 404 and b"NoSuchBucket" in reply.body:
         return Answer.DENIED

@@ -459,7 +459,7 @@ def test_what_is_left_out_is_told_once_until_it_is_there_again(
         return caplog.messages
 
     assert len(scan(link, secret)) == 2
-    assert caplog.messages == ["ignored, because it leaves the folder", "it cannot be looked at"]
+    assert caplog.messages == ["ignored: it is no file of this folder", "it cannot be looked at"]
     assert scan(link, secret) == []
     assert house.shown[-1].unlisted == 1
     assert scan(link) == []

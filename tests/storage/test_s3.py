@@ -448,7 +448,7 @@ def test_a_receipt_that_a_user_removed_is_not_committed_over(scene: Scene) -> No
 
 
 def test_what_no_mount_can_show_is_told_and_folders_are_not_files(scene: Scene) -> None:
-    odd = ["a//b.mp4", "/b.mp4", "a/../b.mp4", "./b.mp4", "a/..", "b\0.mp4"]
+    odd = ["a//b.mp4", "/b.mp4", "a/../b.mp4", "./b.mp4", "a/..", "b\0.mp4", "caf\udce9.mp4"]
     left_out = ["dir/", "a/dir/", ".hidden.mp4", ".dir/b.mp4", "a/.b.mp4", "..b"]
     kept = ["a/b.mp4", "a/b..mp4", ".posewatch-leftover", "a/.posewatch-x/y", "a/.posewatch-x/z"]
     for key in [*odd, *left_out, *kept, ""]:

@@ -41,6 +41,7 @@ def test_objects_in_their_order() -> None:
         ("%252F", "%2F"),
         ("100%25%2F%0A", "100%/\n"),
         ("%E2%98%83", "☃"),
+        ("caf%E9.mp4", "caf\udce9.mp4"),
     ],
 )
 def test_names_are_decoded_where_the_server_says_that_they_are_encoded(sent: str, key: str) -> None:

@@ -17,7 +17,7 @@ class Once:
     """Tells whether something is due to be said: the first time, or again after a while.
 
         if once.due(("leaves-the-root", key)):
-            log.warning("ignored, because it leaves the folder", extra=fields(file=key))
+            log.warning("ignored: it is no file of this folder", extra=fields(file=key))
 
     Safe to use from several threads.
 

@@ -116,8 +116,8 @@ class Catalog:
                 newer = video.looked_at > began or key.startswith(hidden)
                 if key not in listing.videos and not newer:
                     self._forget(key, video)
+        self._videos.tidy()
         if fresh or vanished:
-            self._videos.tidy()
             self._rivals.find(self._videos)
         self._kept.listed(listing.kept, began, hidden)
 

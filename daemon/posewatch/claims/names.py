@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 PATTERN: Final = re.compile(
-    r"(?P<input>.*[^/])\.lock(\.(?P<attempt>[2-9]|[1-9]\d{1,8}))?", re.DOTALL
+    r"(?P<input>.*[^/])\.lock(\.(?P<attempt>[2-9]|[1-9][0-9]{1,8}))?", re.DOTALL
 )
 
 

@@ -38,10 +38,12 @@ def is_input(key: str, suffixes: tuple[str, ...]) -> bool:
 
     Programs that copy mark a file that is not whole by a leading dot or by one more suffix
     (`.part`, `.filepart`, `.partial`, `.tmp`, `.1a2b3c4d`): neither is the name of a video. Some of
-    them copy to a folder with a leading dot (`.~tmp~`), and desktops keep their trash in one.
+    them copy to a folder with a leading dot (`.~tmp~`), and desktops keep their trash in one. Nor
+    are keys of a bucket that no scan shows as files (`a//b.mp4`), though events tell of them.
     """
-    hidden = "/." in f"/{key}"
-    return not hidden and key.lower().endswith(suffixes) and stem(key) != key
+    path = f"/{key}"
+    odd = "/." in path or "//" in path or "\0" in path
+    return not odd and key.lower().endswith(suffixes) and stem(key) != key
 
 
 def too_long(key: str) -> bool:

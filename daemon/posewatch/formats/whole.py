@@ -36,6 +36,11 @@ def whole_file(output: Path, *, replace: bool) -> Iterator[Path]:
                 output.touch(exist_ok=False)  # a rename alone would replace what came meanwhile
             except FileExistsError as error:
                 raise taken from error
-        part.replace(output)
+        try:
+            part.replace(output)
+        except BaseException:
+            if not replace:
+                output.unlink(missing_ok=True)
+            raise
     finally:
         part.unlink(missing_ok=True)

@@ -44,7 +44,7 @@ class LeftOut:
                 continue
             told = fields(file=skipped.key)
             if skipped.error is None:
-                log.warning("ignored, because it leaves the folder", extra=told)
+                log.warning("ignored: it is no file of this folder", extra=told)
             else:
                 log.warning("it cannot be looked at", exc_info=skipped.error, extra=told)
         self._skipped = {skipped.key for skipped in scan.skipped}

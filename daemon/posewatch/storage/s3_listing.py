@@ -57,4 +57,5 @@ def _text(item: ET.Element, name: str) -> str:
 
 def _decoded(key: str) -> str:
     plain = key.replace("%2F", "/")  # Ceph's way; few names have anything else in them
-    return unquote_plus(key) if "%" in plain or "+" in plain else plain
+    # Surrogates stand for what is no UTF-8, as in names of files; scans leave it out.
+    return unquote_plus(key, errors="surrogateescape") if "%" in plain or "+" in plain else plain

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from posewatch.storage.s3_objects import Listed
     from posewatch.storage.s3_sure import SureObjects
 
-ODD: Final = re.compile(r"(^|/)(\.|/|$)|\0")
+ODD: Final = re.compile(r"(^|/)(\.|/|$)|[\0\ud800-\udfff]")
 """Any key that is not simply a name in folders: few are looked at closely."""
 
-NO_NAME: Final = re.compile(r"(^|/)(/|$|\.\.?(/|$))|\0")
-"""A key that no mount can show as a file: `a//b`, `/a`, `a/../b`, with a NUL."""
+NO_NAME: Final = re.compile(r"(^|/)(/|$|\.\.?(/|$))|[\0\ud800-\udfff]")
+"""A key that no mount can show as a file: `a//b`, `/a`, `a/../b`, with a NUL; or that is no UTF-8,
+as which alone it could be asked for."""
 
 
 class S3Scan:
