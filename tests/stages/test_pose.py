@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,13 +16,13 @@ from posewatch.formats.pose_npz import PoseWriter, read_provenance
 from posewatch.stages.mediapipe import REVISION, SUFFIX, MediaPipePose
 from posewatch.stages.pose import Loaded
 from posewatch.stages.recipe import Progress, RecipeId
+from posewatch.vision.decoder import Chunk
 from posewatch.vision.holistic import Holistic, Mode
 from posewatch.vision.holistic.fake import FakeEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from types import SimpleNamespace
 
     from posewatch.stages.recipe import Made
     from posewatch.vision.decoder import Decoder
@@ -61,6 +62,32 @@ def test_every_frame_of_a_video_becomes_poses(video: Path, decoder: Decoder, mod
         assert len(times) == 10
     assert set(made.timings) == {"decode", "infer", "write"} <= {stage.value for stage in Stage}
     assert all(seconds >= 0 for seconds in made.timings.values())
+
+
+class Joined:
+    """A decoder of a recording whose second half counts its time from earlier on."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+
+    @contextmanager
+    def open(self, path: Path) -> Iterator[SimpleNamespace]:
+        with self._decoder.open(path) as video:
+
+            def chunks(frames: int) -> Iterator[Chunk]:
+                for number, chunk in enumerate(video.chunks(frames)):
+                    yield Chunk(chunk.images, chunk.times - (30 if number else 0))
+
+            yield SimpleNamespace(info=video.info, chunks=chunks)
+
+
+def test_where_time_steps_back_a_video_is_no_shorter_than_it_was(
+    video: Path, decoder: Decoder
+) -> None:
+    made, _ = work(recipe(), video, Joined(decoder))  # type: ignore[arg-type]
+    with np.load(made.results[SUFFIX], allow_pickle=False) as poses:
+        assert poses["timestamps"].min() < -29
+        assert made.seconds == poses["timestamps"].max() > 0
 
 
 def test_the_same_video_gives_the_same_bytes(video: Path, decoder: Decoder) -> None:

@@ -494,12 +494,15 @@ INFO = VideoInfo(64, 48, 25.0, 0.0, 1.0, 25, "mov", "h264", "yuv420p", 0)
         {"width": None},
         {"start": float("nan")},
         {"frames": "many"},
+        {"width": float("inf")},
+        {"frames": float("inf")},
+        {"fps": 10**400},
     ],
 )
 def test_a_process_that_talks_nonsense_is_not_believed(lie: dict[str, object]) -> None:
     message = messages.info_message(INFO)
     assert messages.parse_info(message, DecodeLimits()) == INFO
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises((OverflowError, TypeError, ValueError)):
         messages.parse_info(message | lie, DecodeLimits())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,15 +125,7 @@ def test_what_a_gpu_would_decode_otherwise_is_left_to_the_cpu(
     np.testing.assert_array_equal(images, expected)
 
 
-def test_a_gpu_that_fails_at_the_first_picture_leaves_the_video_to_the_cpu(tmp_path: Path) -> None:
-    path = make_video(tmp_path / "v.mp4", frames=FRAMES)
-    for fault, why in (("fail", "the GPU is gone"), ("complain", "illegal memory access")):
-        with make_decoder(f"fake:{fault}@0") as decoder:
-            info, images, _ = read(decoder, path)
-            assert (info.decoder, len(images)) == (DecodedBy.CPU, FRAMES)
-            assert why in info.fallback
-
-
+@pytest.mark.parametrize("picture", [0, 9])
 @pytest.mark.parametrize(
     ("fault", "why"),
     [
@@ -141,13 +134,15 @@ def test_a_gpu_that_fails_at_the_first_picture_leaves_the_video_to_the_cpu(tmp_p
         ("crash", "SIGABRT"),
     ],
 )
-def test_a_gpu_that_fails_later_leaves_the_whole_video_to_the_cpu(
-    tmp_path: Path, fault: str, why: str
+def test_a_gpu_that_fails_leaves_the_whole_video_to_the_cpu(
+    tmp_path: Path, fault: str, why: str, picture: int
 ) -> None:
+    """And another process asks it about the next one: what it failed in may be unfit for that."""
     path = make_video(tmp_path / "v.mp4", frames=FRAMES)
-    with make_decoder(f"fake:{fault}@9") as decoder:
+    with make_decoder(f"fake:{fault}@{picture}") as decoder:
         with pytest.raises(HardwareFailedError, match=why) as caught:
             read(decoder, path)
+        assert decoder._child is None
         decoder.fallback = caught.value.message
         info, images, _ = read(decoder, path)
         assert (info.decoder, info.fallback) == (DecodedBy.CPU, caught.value.message)
@@ -228,6 +223,39 @@ def test_a_process_that_has_no_gpu_cannot_blame_one(
         decoder.fallback = "it failed before"
         with pytest.raises(DecoderCrashedError, match="makes no sense"):
             read(decoder, path)
+
+
+@pytest.mark.parametrize("reason", ["", "x" * 10_000])
+def test_why_a_gpu_failed_is_never_empty_and_never_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    """No reason would mean that it did not fail, and the next try would ask it again."""
+    path = make_video(tmp_path / "v.mp4")
+    true = messages.receive
+
+    def receive(channel: socket.socket) -> messages.Message:
+        said = true(channel)
+        return said if said["kind"] == "ready" else messages.hardware_message(reason)
+
+    monkeypatch.setattr(messages, "receive", receive)
+    with make_decoder("fake:") as decoder, pytest.raises(HardwareFailedError) as caught:
+        read(decoder, path)
+    assert 0 < len(caught.value.message) < 1_000
+
+
+def test_what_a_gpu_s_process_talks_is_not_the_video_s_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_video(tmp_path / "v.mp4")
+    true = messages.receive
+
+    def receive(channel: socket.socket) -> messages.Message:
+        said = true(channel)
+        return said | {"frames": math.inf} if said["kind"] == "chunk" else said
+
+    monkeypatch.setattr(messages, "receive", receive)
+    with make_decoder("fake:") as decoder, pytest.raises(HardwareFailedError, match="no sense"):
+        read(decoder, path)
 
 
 def limit_of(decoder: Decoder, which: int) -> int:

@@ -46,3 +46,4 @@ def test_each_node_counts_once_and_arithmetic_with_shapes_not_at_all(profile: by
 def test_what_a_gpu_does_is_not_told(profile: bytes) -> None:
     assert left_to_cpu(profile.replace(CPU.encode(), CUDA.encode())) == ""
     assert left_to_cpu(b"[]") == ""
+    assert left_to_cpu(b'[{"cat": "Node", "args": {"provider": "CPUExecutionProvider"}}]') == ""

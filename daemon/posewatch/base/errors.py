@@ -48,6 +48,7 @@ class Fault(StrEnum):
     TOO_LARGE = "too-large"  # more pixels or bytes than the settings allow
     CRASHED = "crashed"  # killed the decoder or the worker, again and again
     STALLED = "stalled"  # the decoder made no progress
+    OVERFLOW = "overflow"  # a network gave numbers for it that mean nothing
     NAME_TAKEN = "name-taken"  # another video, or a foreign file, owns the result's name
     NAME_TOO_LONG = "name-too-long"  # the names of results would be longer than a name may be
 
@@ -78,6 +79,10 @@ class DecoderCrashedError(PosewatchError):
 
 class HardwareFailedError(PosewatchError):
     """A GPU does not decode a video, or failed while it did. Only the CPU may blame the video."""
+
+
+class HardwareDeclinedError(HardwareFailedError):
+    """The video is none for a GPU, with which nothing is wrong."""
 
 
 class StorageError(PosewatchError):

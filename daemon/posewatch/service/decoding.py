@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 _SIZE = (320, 240)  # above the smallest that NVDEC takes of any codec
 _FRAMES = 30
-_HINT = "Set decode.device = cpu"
+_HINT = "Set decode.device = cpu, or, where CUDA has no memory, raise decode.memory_bytes"
 _LIBRARY = "libnvcuvid.so.1"
 _LIBRARY_HINT = f"In a container, {_LIBRARY} needs NVIDIA_DRIVER_CAPABILITIES=compute,utility,video"
 

@@ -132,7 +132,8 @@ class PoseRecipe(ABC):
                         rows.frames, rows.confidences, (info.width, info.height), frames
                     )
                     glimpse = seen or glimpse
-                    frames, last = frames + len(chunk.times), float(chunk.times[-1])
+                    frames += len(chunk.times)
+                    last = max(last, float(chunk.times.max()))  # joined recordings step back
                     written = clock()
                     spent["decode"] += decoded - begun
                     spent["infer"] += inferred - decoded

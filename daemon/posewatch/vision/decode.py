@@ -40,7 +40,7 @@ import av.logging
 import numpy as np
 from av.video.reformatter import Colorspace, VideoReformatter
 
-from posewatch.base.errors import Fault, HardwareFailedError, InputError
+from posewatch.base.errors import Fault, HardwareDeclinedError, HardwareFailedError, InputError
 from posewatch.vision.container_end import End, Ending, find_ending, packet_length
 from posewatch.vision.orientation import Orientation, Turner, orientation_of
 from posewatch.vision.video import SANE_FPS, DecodedBy, DecodeLimits, VideoInfo
@@ -198,7 +198,7 @@ class VideoReader:
             quote, said = self._messages.quote(), self._messages.since(0) or str(error)
             self._messages.close()
             if self._hardware is not None:
-                raise HardwareFailedError(f"it cannot be opened for a GPU: {said}") from error
+                raise HardwareDeclinedError(f"it cannot be opened for a GPU: {said}") from error
             if self._ending.end is End.MISSING:
                 raise _truncated(self._ending.reason, 0) from error
             raise InputError(
@@ -211,7 +211,7 @@ class VideoReader:
             self._messages.close()
             if self._hardware is None:
                 raise
-            raise HardwareFailedError("no stream of it is for a GPU") from error
+            raise HardwareDeclinedError("no stream of it is for a GPU") from error
 
     def _choose_stream(self) -> VideoStream:
         streams = [s for s in self._container.streams.video if not _is_picture(s)]

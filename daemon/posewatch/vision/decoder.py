@@ -28,6 +28,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NoReturn, Self
 
+import numpy as np
+
 from posewatch.base.errors import (
     DecoderCrashedError,
     Fault,
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from posewatch.base.clock import Clock
@@ -227,8 +228,11 @@ class Decoder:
             self._between_videos = last
             self._frames += count
             if count:
-                images, times = views[index]
-                yield Chunk(images[:count], times[:count].copy())
+                images, times = views[index][0], views[index][1][:count].copy()
+                with self._sensible():
+                    if not np.isfinite(times).all():
+                        raise ValueError("there are frames without a time")
+                yield Chunk(images[:count], times)
             if not last:
                 self._send(child, {"kind": "next"})
             index = (index + 1) % messages.BUFFERS
@@ -257,7 +261,8 @@ class Decoder:
         except (EOFError, ConnectionResetError):
             self._died(child)
         if message["kind"] == "hardware" and self._on_hardware:
-            raise HardwareFailedError(str(message.get("reason")))
+            reason = str(message.get("reason") or "it does not say why")
+            raise HardwareFailedError(reason[:_LAST_WORDS])
         if message["kind"] != "fault":
             return message
         with self._sensible():
@@ -291,9 +296,10 @@ class Decoder:
         """A process that talks nonsense is as good as dead."""
         try:
             yield
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             self._stop_child()
-            raise DecoderCrashedError(f"the decoder process makes no sense: {error}") from error
+            mad = DecoderCrashedError(f"the decoder process makes no sense: {error}")
+            raise self._excused(mad) from error
 
     # -- the process ------------------------------------------------------------------------
 

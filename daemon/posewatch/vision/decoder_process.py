@@ -22,7 +22,12 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from posewatch.base.errors import HardwareFailedError, InputError, PosewatchError
+from posewatch.base.errors import (
+    HardwareDeclinedError,
+    HardwareFailedError,
+    InputError,
+    PosewatchError,
+)
 from posewatch.vision import decoder_messages as messages
 from posewatch.vision.decode import VideoReader, too_much_memory
 from posewatch.vision.hardware import Nvdec
@@ -136,6 +141,9 @@ class _Server:
             fault = messages.fault_message(error, last_words=out_of_memory)
             messages.send(self._channel, fault)
             return not out_of_memory
+        except HardwareFailedError as error:  # at the first picture
+            messages.send(self._channel, messages.hardware_message(_reason(error)))
+            return False
         except MemoryError:
             fault = messages.fault_message(too_much_memory(self._limits), last_words=True)
             messages.send(self._channel, fault)
@@ -150,7 +158,7 @@ class _Server:
         if self._hardware is not None and not fallback:
             try:
                 reader = VideoReader(file, self._limits, self._tick, self._hardware)
-            except (InputError, HardwareFailedError, MemoryError) as error:
+            except (InputError, HardwareDeclinedError, MemoryError) as error:
                 fallback = _reason(error)
                 os.lseek(file, 0, os.SEEK_SET)
             else:

@@ -138,7 +138,7 @@ class OnnxEngine:
                 check_used(CPU, session.get_providers()[0])
                 self._runs[name] = _Plain(session)
                 continue
-            with TemporaryDirectory(prefix="posewatch-") as folder:
+            with _scratch() as folder:
                 session = _open_session(path, asked, threads, Path(folder))
                 check_used(self.provider, session.get_providers()[0], said)
                 self._runs[name] = Bound(session, batch, gpu)
@@ -162,7 +162,7 @@ class OnnxEngine:
                 ) from error
         try:
             left = left_to_cpu(Path(session.end_profiling()).read_bytes())
-        except (OSError, ValueError) as error:  # a full disk; nothing rests on it
+        except (AttributeError, OSError, TypeError, ValueError) as error:  # nothing rests on it
             log.debug("the profile of the warm-up cannot be read: %s", error)
             return ""
         if left:
@@ -253,6 +253,15 @@ class Bound:
             self._binding.bind_output(name)
         self._session.run_with_iobinding(self._binding)
         return [np.asarray(output) for output in self._binding.copy_outputs_to_cpu()]
+
+
+def _scratch() -> TemporaryDirectory[str]:
+    try:
+        return TemporaryDirectory(prefix="posewatch-")
+    except OSError as error:
+        raise ModelError(
+            f"there is no place for a temporary file: {error}", hint="Set TMPDIR to a folder"
+        ) from error
 
 
 def _fixed_batch(session: ort.InferenceSession) -> int | None:

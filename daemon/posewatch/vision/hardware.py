@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.video.reformatter import VideoReformatter
 
-from posewatch.base.errors import HardwareFailedError, ModelError
+from posewatch.base.errors import HardwareDeclinedError, ModelError
 from posewatch.vision.container_end import End
 
 if TYPE_CHECKING:
@@ -86,19 +86,19 @@ class Nvdec:
             end: what the container says about the end of the file.
 
         Raises:
-            HardwareFailedError: it is not.
+            HardwareDeclinedError: it is not.
         """
         if end is not End.WHOLE:
-            raise HardwareFailedError("only its pictures tell whether the file is whole")
+            raise HardwareDeclinedError("only its pictures tell whether the file is whole")
         name = stream.codec.name
         if name not in EXACT or not self._takes(stream):
-            raise HardwareFailedError(f"{name} is left to the CPU")
+            raise HardwareDeclinedError(f"{name} is left to the CPU")
 
     def decode(self, stream: VideoStream, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
         """Decode like `VideoStream.decode`, into planes.
 
         Raises:
-            HardwareFailedError: there came what a CPU would have given otherwise.
+            HardwareDeclinedError: there came what a CPU would have given otherwise.
             FFmpegError: as from `VideoStream.decode`.
         """
         return [self._planar(frame, stream) for frame in self._pictures(stream, packet)]
@@ -116,10 +116,10 @@ class Nvdec:
         # FFmpeg cuts no margins off at the left and the top, and half a pixel of chroma too much;
         # of a field whose other half is missing, it makes a picture on a CPU only.
         if size != (context.width, context.height) or any(length % 2 for length in size):
-            raise HardwareFailedError("pictures of an odd size, or with margins: left to the CPU")
+            raise HardwareDeclinedError("pictures of an odd size, or with margins: left to the CPU")
         if frame.interlaced_frame:
-            raise HardwareFailedError("interlaced pictures: left to the CPU")
+            raise HardwareDeclinedError("interlaced pictures: left to the CPU")
         planar = PLANAR.get(frame.format.name)
         if planar is None or context.profile not in EXACT[context.name]:
-            raise HardwareFailedError(f"{context.profile}, {frame.format.name}: left to the CPU")
+            raise HardwareDeclinedError(f"{context.profile}, {frame.format.name}: left to the CPU")
         return self._reformatter.reformat(frame, format=planar, threads=1)

@@ -35,7 +35,8 @@ def left_to_cpu(profile: bytes) -> str:
         event["name"]: str(event["args"]["op_name"])
         for event in events
         if event.get("cat") == "Node"
-        and event["args"].get("provider") == CPU
+        and event.get("args", {}).get("provider") == CPU
+        and "op_name" in event["args"]
         and max(_bytes(event, "activation_size"), _bytes(event, "output_size")) > _SHAPES
     }
     return ", ".join(f"{kind} {count}" for kind, count in Counter(nodes.values()).most_common())

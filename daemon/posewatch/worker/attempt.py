@@ -240,6 +240,7 @@ class Attempt:
             except HardwareFailedError as error:
                 # Not even the frames before it are kept: who knows what the GPU gave.
                 fallback = error.message
+                runner.metrics.decoder_restarts.inc()
                 self.log.warning("a GPU failed on it", extra=fields(reason=fallback))
             except DecoderCrashedError as error:
                 crashes += 1

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 import topdown_by_hand as by_hand
-from posewatch.base.errors import ModelError
+from posewatch.base.errors import InputError
 from posewatch.models.fold import fold
 from posewatch.service.recipes import top_down
 from posewatch.vision.engine import OnnxEngine
@@ -87,7 +87,7 @@ def test_nonsense_is_no_result(nonsense: float, network: str, column: int) -> No
         DetectorPlan("detector", DETECTOR_SIZE, fill=114, score=0.3, overlap=0.45),
         PosePlan("pose", POSE_SIZE, padding=1.25, score=0.3, keypoints=3, openpose=False),
     )
-    with pytest.raises(ModelError, match=f"the network {network} gives numbers that mean nothing"):
+    with pytest.raises(InputError, match=f"the network {network} gives numbers that mean nothing"):
         process(toy, scene(), scene())
 
 

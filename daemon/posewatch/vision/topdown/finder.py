@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from posewatch.base.errors import ModelError
+from posewatch.base.errors import Fault, InputError
 from posewatch.vision.topdown import crops, keypoints
 from posewatch.vision.topdown.letterbox import letterbox, scale
 from posewatch.vision.topdown.people import suppress
@@ -106,7 +106,7 @@ class Finder:
             images: (height, width, 3) RGB each; at least one.
 
         Raises:
-            ModelError: what the network gives is no boxes.
+            InputError: what the network gives is no boxes.
         """
         plan = self._detector
         width, height = self._size
@@ -129,7 +129,7 @@ class Finder:
             (n, keypoints, 2) in pixels of the frame, and (n, keypoints) scores.
 
         Raises:
-            ModelError: what the network gives is no keypoints.
+            InputError: what the network gives is no keypoints.
         """
         plan = self._pose
         places = [crops.around(box, plan.padding, plan.size) for box in boxes]
@@ -146,7 +146,8 @@ class Finder:
 def _check(network: str, found: NDArray[np.float32]) -> None:
     """Stop before nonsense becomes a result."""
     if not (np.abs(found) < _ABSURD).all():
-        raise ModelError(
+        raise InputError(
+            Fault.OVERFLOW,
             f"the network {network} gives numbers that mean nothing: {np.abs(found).max()}",
-            hint="Sums can overflow in half precision: take the network in float32",
+            hint="Sums can overflow in half precision: take the network in float32, then retry",
         )
