@@ -129,7 +129,9 @@ def unpack(folder: Path) -> Path | None:
             file.write(pieces[name].read_bytes())
     shutil.rmtree(part, ignore_errors=True)
     with tarfile.open(whole) as archive:
-        archive.extractall(part, filter="data")
+        if hasattr(tarfile, "data_filter"):  # not yet in Debian 12's Python 3.11.2
+            archive.extraction_filter = tarfile.data_filter
+        archive.extractall(part)  # noqa: S202 -- our own pack
     (part / "site").rename(site)
     part.rmdir()
     whole.unlink()
