@@ -143,6 +143,7 @@ class Track:
 
         Raises:
             ValueError: the images are not of the size that the track was started with.
+            InputError: a network gave numbers for it that mean nothing.
             ModelError: a network could not be run.
         """
         width, height = self._size
